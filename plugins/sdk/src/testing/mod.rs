@@ -1,30 +1,31 @@
 //! Stand-ins for the host, to test a plugin natively.
 //!
 //! [`kv`] is a model of the host's storage, and [`logged`] returns logged lines; both are per thread, as each test has its own.
-//! [`with_kv`] replaces the model by another store. [`fragment`] builds fragments. [`Harness`] writes them to a plugin and to a plain
-//! list, runs whole searches and reads page by page, and asserts what the contract promises. `random`, with the feature `proptest`,
-//! generates steps for it.
-
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "everything here panics when the plugin under test breaks the contract"
-)]
+//! [`with_kv`] replaces the model by another store. [`fragment`] builds fragments. [`Checker`] writes them to a plugin and to a plain
+//! list, runs whole searches and reads page by page, and returns the [`Breach`] of what the contract promises; [`Harness`] does so with a
+//! plugin that is called natively, and asserts. `random`, with the feature `proptest`, generates steps for it.
 
 pub(crate) mod backend;
+mod checker;
 mod faults;
+mod finding;
 mod fragment;
 mod harness;
 pub mod kv;
 #[cfg(feature = "proptest")]
 pub mod random;
 mod stored;
+mod subject;
 
 use std::cell::RefCell;
 
 pub use backend::{Kv, Scan, with_kv};
+pub use checker::Checker;
+pub use finding::Finding;
 pub use fragment::{FragmentBuilder, batch, fragment};
 pub use harness::Harness;
 pub use stored::{Stored, StoredFragment};
+pub use subject::{Breach, Called, Native, Subject};
 
 use crate::log::Level;
 use crate::{Environment, Identity, Role, Setting};

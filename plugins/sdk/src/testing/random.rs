@@ -1,5 +1,10 @@
 //! Random writes, searches, reads and steps of maintenance, which a plugin must answer as a plain list does.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "everything here panics when the plugin under test breaks the contract"
+)]
+
 use proptest::prelude::*;
 
 use super::fragment::{FragmentBuilder, fragment};

@@ -1,0 +1,432 @@
+//! Calls a plugin beside a plain list, and checks every answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::finding::Finding;
+use super::fragment::{FragmentBuilder, batch};
+use super::stored::{Stored, StoredFragment};
+use super::subject::{Breach, Called, Subject};
+use crate::{
+    Counts, Error, Instancing, Operation, Part, Piece, Search, Sighting, Timestamp, TraceId, Wanted,
+};
+
+/// More pages than any test reads: a plugin that never ends fails instead of hanging.
+const MAX_PAGES: usize = 1_000_000;
+
+/// A plugin under test, and its expected contents.
+#[derive(Debug)]
+pub struct Checker<S> {
+    subject: S,
+    stored: Stored,
+    max_traces: Option<usize>,
+    evicted_traces: u64,
+    evicted_spans: u64,
+    /// The stored traces of which the plugin keeps only the beginning.
+    cuts: BTreeMap<TraceId, Cut>,
+    written: u64,
+    now: Timestamp,
+}
+
+/// A trace of which only the beginning is kept.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// The number of its fragments that are kept.
+    kept: usize,
+    /// The number of spans that were dropped.
+    dropped: u64,
+}
+
+// === impl Checker ===
+
+impl<S: Subject> Checker<S> {
+    /// Takes an opened plugin that is still empty.
+    pub fn new(subject: S) -> Self {
+        Self {
+            subject,
+            stored: Stored::default(),
+            max_traces: None,
+            evicted_traces: 0,
+            evicted_spans: 0,
+            cuts: BTreeMap::new(),
+            written: 0,
+            now: 1,
+        }
+    }
+
+    /// Expects the plugin to evict the trace that was first written before all others whenever one more trace than `max` would be
+    /// stored.
+    pub fn set_max_traces(&mut self, max: usize) {
+        self.max_traces = Some(max);
+    }
+
+    /// Returns what is tested.
+    pub fn subject(&mut self) -> &mut S {
+        &mut self.subject
+    }
+
+    /// Returns its expected contents.
+    pub fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// The time of the next write: one more with each.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Begins a query, as the host does: an instance of several looks for what the others have written.
+    pub fn begin_query(&mut self) -> Result<(), Breach> {
+        if self.subject.instancing() == Instancing::Replicated {
+            answered("refresh", self.subject.refresh())?;
+        }
+        Ok(())
+    }
+
+    /// Writes these fragments at once, as one batch or as two. Each digest and `otlp` is prefixed with a number, so that no two are equal.
+    ///
+    /// Evictions that the plugin reports beyond [`Checker::set_max_traces`] are applied to the list, oldest written trace first, and
+    /// the counts are compared. The list cannot know at which point of a write they happened, so a write must not contain a trace that
+    /// may just have been evicted. Then the end of a trace that the plugin has dropped is removed from the list.
+    pub fn write(
+        &mut self,
+        fragments: impl IntoIterator<Item = FragmentBuilder>,
+    ) -> Result<Counts, Breach> {
+        let numbered = fragments.into_iter().map(|mut fragment| {
+            self.written += 1;
+            fragment.number(self.written);
+            fragment
+        });
+        let mut batches = vec![numbered.collect::<Vec<_>>()];
+        if let Some(first) = batches.first_mut()
+            && first.len() > 1
+            && self.now.is_multiple_of(2)
+        {
+            let second = first.split_off(first.len() / 2);
+            batches.push(second);
+        }
+        for fragment in batches.iter().flatten() {
+            let traces = self.stored.traces();
+            let is_new = !traces.contains(&fragment.trace_id());
+            if is_new && self.max_traces.is_some_and(|max| traces.len() >= max) {
+                self.evict_oldest();
+            }
+            self.stored.push(fragment.clone());
+        }
+        let batches = batches.into_iter().map(batch).collect();
+        answered("write", self.subject.write(self.now, batches))?;
+        self.now += 1;
+        self.check_counts()
+    }
+
+    fn evict_oldest(&mut self) {
+        self.evicted_traces += 1;
+        self.evicted_spans += self.stored.evict_oldest();
+    }
+
+    /// Removes evicted traces, and the dropped ends of others, from the list and checks that the plugin's counts are those of the list.
+    /// A plugin that counts nothing passes.
+    pub fn check_counts(&mut self) -> Result<Counts, Breach> {
+        let counts = self.subject.statistics()?;
+        if counts == Counts::default() {
+            return Ok(counts);
+        }
+        while self.evicted_traces < counts.evicted_traces && !self.stored.traces().is_empty() {
+            self.evict_oldest();
+        }
+        let traces = self.stored.traces();
+        self.cuts.retain(|id, _| traces.contains(id));
+        if self.evicted_spans < counts.evicted_spans {
+            self.remove_dropped()?;
+        }
+        for (id, cut) in &self.cuts {
+            let kept = self.stored.of_trace(*id).count() as u64;
+            counted("fragments of a trace that was cut", cut.kept as u64, kept)?;
+        }
+        counted("evicted traces", counts.evicted_traces, self.evicted_traces)?;
+        counted("evicted spans", counts.evicted_spans, self.evicted_spans)?;
+        // Counting traces is optional: a fragment's trace may have been stored before, which is costly to find out.
+        if counts.traces != 0 {
+            counted("traces", counts.traces, self.stored.traces().len() as u64)?;
+        }
+        counted("spans", counts.spans, self.stored.spans())?;
+        Ok(counts)
+    }
+
+    /// Removes the fragments at the end of each trace that the plugin has dropped. [`Checker::check_traces`] compares those that it keeps.
+    fn remove_dropped(&mut self) -> Result<(), Breach> {
+        self.begin_query()?;
+        for id in self.stored.traces() {
+            let kept = self.read(&Wanted::Traces(vec![id]), Part::Otlp, u32::MAX)?;
+            let kept = kept.len();
+            if kept < self.stored.of_trace(id).count() {
+                let dropped = self.stored.truncate(id, kept);
+                self.evicted_spans += dropped;
+                let first = Cut { kept, dropped: 0 };
+                self.cuts.entry(id).or_insert(first).dropped += dropped;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns all sightings of a search, with these limits of its pages in turn. Checks each page and the whole.
+    pub fn find(
+        &mut self,
+        search: &Search,
+        mut limit: impl FnMut() -> u32,
+    ) -> Result<Vec<Sighting>, Breach> {
+        let mut finding = Finding::begin(self, search)?;
+        while finding.page(self, limit())? {}
+        finding.end(self)
+    }
+
+    /// Returns all pieces, page by page, and checks each page. A part of a query: the plugin is not refreshed.
+    pub fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        max_bytes: u32,
+    ) -> Result<Vec<Piece>, Breach> {
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut resumes: BTreeSet<Vec<u8>> = BTreeSet::new();
+        let mut resume: Option<Vec<u8>> = None;
+        for number in 1..=MAX_PAGES {
+            let page = self
+                .subject
+                .read(wanted, part, resume.as_deref(), max_bytes);
+            let page = answered("read", page)?;
+            let bytes = page.pieces.iter().map(|piece| piece.bytes.len());
+            let (sum, largest) = (bytes.clone().sum::<usize>(), bytes.max().unwrap_or(0));
+            if sum - largest > 2 * max_bytes as usize {
+                let text = format!(
+                    "page {number} has {sum} bytes, where about {max_bytes} were asked for"
+                );
+                return Err(Breach::new("read.size", text));
+            }
+            for piece in &page.pieces {
+                if !seen.insert(piece.fragment) {
+                    let text = format!("page {number} has the handle {} again", piece.fragment);
+                    return Err(Breach::new("read.twice", text));
+                }
+            }
+            let is_empty = page.pieces.is_empty();
+            all.extend(page.pieces);
+            let Some(next) = page.resume else {
+                return Ok(all);
+            };
+            if is_empty {
+                let text = format!("page {number} has no piece, and yet a resume");
+                return Err(Breach::new("read.progress", text));
+            }
+            progress("read", number, &mut resumes, &next)?;
+            resume = Some(next);
+        }
+        let text = format!("`read` has given {MAX_PAGES} pages and no end");
+        Err(Breach::new("read.end", text))
+    }
+
+    /// Reads both parts of these traces and checks that they are as written.
+    pub fn check_traces(&mut self, ids: &[TraceId], max_bytes: u32) -> Result<(), Breach> {
+        self.begin_query()?;
+        let wanted = Wanted::Traces(ids.to_vec());
+        let otlp = self.read(&wanted, Part::Otlp, max_bytes)?;
+        self.check_pieces(ids, Part::Otlp, &otlp)?;
+        self.check_dropped(ids, &otlp)?;
+        let digests = self.read(&wanted, Part::Digest, max_bytes)?;
+        self.check_pieces(ids, Part::Digest, &digests)?;
+
+        let handles: BTreeSet<u64> = otlp.iter().map(|it| it.fragment).collect();
+        let same: BTreeSet<u64> = digests.iter().map(|it| it.fragment).collect();
+        if handles != same {
+            let text = format!(
+                "`read` of {}: fragments have other handles for their otlp ({handles:?}) than for their digests ({same:?})",
+                these(ids)
+            );
+            return Err(Breach::new("read.handle", text));
+        }
+        let mut pieces = otlp;
+        pieces.reverse();
+        let handles: Vec<u64> = pieces.iter().map(|it| it.fragment).collect();
+        let again = self.read(&Wanted::Fragments(handles.clone()), Part::Otlp, max_bytes)?;
+        let shown = |it: &Piece| (it.trace_id, it.fragment, it.bytes.clone());
+        if !again.iter().map(shown).eq(pieces.iter().map(shown)) {
+            let found: Vec<u64> = again.iter().map(|it| it.fragment).collect();
+            let text = format!(
+                "`read` of the handles {handles:?}, which `read` of {} has just given, gives the pieces of {found:?}, or other bytes; it has to give the same pieces in the order asked",
+                these(ids)
+            );
+            return Err(Breach::new("read.fragments", text));
+        }
+        Ok(())
+    }
+
+    /// Checks that these are one part of all fragments of these traces.
+    fn check_pieces(&self, ids: &[TraceId], part: Part, found: &[Piece]) -> Result<(), Breach> {
+        let form = |it: &StoredFragment| match part {
+            Part::Otlp => it.otlp.clone(),
+            Part::Digest => it.digest.clone(),
+        };
+        let due = ids.iter().flat_map(|id| self.stored.of_trace(*id));
+        let due: Vec<(TraceId, Vec<u8>)> = due.map(|it| (it.trace_id, form(it))).collect();
+        let found = found.iter().map(|it| (it.trace_id, it.bytes.clone()));
+        let found: Vec<(TraceId, Vec<u8>)> = found.collect();
+        let breach = |rule: &'static str, text: String| {
+            let part = match part {
+                Part::Otlp => "otlp",
+                Part::Digest => "digests",
+            };
+            let text = format!("`read` of {} ({part}) {text}", these(ids));
+            Err(Breach::new(rule, text))
+        };
+        if let Some((id, _)) = found.iter().find(|it| !ids.contains(&it.0)) {
+            return breach("read.wanted", format!("gives a piece of {}", this(*id)));
+        }
+        if let Some((id, bytes)) = found.iter().find(|it| !due.contains(it)) {
+            let start = bytes.get(..bytes.len().min(16)).unwrap_or_default();
+            let text = format!(
+                "gives {} bytes for {} that were never written as that, beginning with {start:?}",
+                bytes.len(),
+                this(*id)
+            );
+            return breach("read.bytes", text);
+        }
+        if let Some((id, bytes)) = due.iter().find(|it| !found.contains(it)) {
+            let text = format!(
+                "gives {} pieces where {} fragments were written: one of {} with {} bytes is missing",
+                found.len(),
+                due.len(),
+                this(*id),
+                bytes.len()
+            );
+            return breach("read.all", text);
+        }
+        if found.len() != due.len() {
+            let text = format!("gives {} pieces for {} fragments", found.len(), due.len());
+            return breach("read.all", text);
+        }
+        if part == Part::Otlp && found != due {
+            return breach(
+                "read.order",
+                "is not in the order asked and written".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that the first piece of each trace, and no other, has the number of spans that were dropped.
+    fn check_dropped(&self, ids: &[TraceId], pieces: &[Piece]) -> Result<(), Breach> {
+        let found: Vec<u64> = pieces.iter().map(|it| it.dropped_spans).collect();
+        let due = ids.iter().flat_map(|id| {
+            let dropped = self.cuts.get(id).map_or(0, |cut| cut.dropped);
+            let places = 0..self.stored.of_trace(*id).count();
+            places.map(move |place| if place == 0 { dropped } else { 0 })
+        });
+        let due: Vec<u64> = due.collect();
+        if found == due {
+            return Ok(());
+        }
+        let text = format!(
+            "`read` of {} tells of dropped spans {found:?}, where it has to be {due:?}",
+            these(ids)
+        );
+        Err(Breach::new("read.dropped", text))
+    }
+
+    /// Checks that services and operations are those of the stored fragments.
+    pub fn check_operations(&mut self) -> Result<(), Breach> {
+        self.begin_query()?;
+        let due = self.stored.operations();
+        let services: BTreeSet<String> = due.iter().map(|it| it.service.clone()).collect();
+        let mut found = answered("services", self.subject.services())?;
+        found.sort();
+        if !found.iter().eq(&services) {
+            let text = format!("`services` gives {found:?}, where {services:?} were written");
+            return Err(Breach::new("services.all", text));
+        }
+        let unknown = "no such service".to_owned();
+        for service in services.iter().chain([&unknown]) {
+            let mut found = answered("operations", self.subject.operations(service))?;
+            found.sort();
+            let due = due.iter().filter(|it| it.service == *service);
+            let due: Vec<Operation> = due.cloned().collect();
+            if found != due {
+                let names = |list: &[Operation]| {
+                    let names = list.iter().map(|it| (it.name.clone(), it.kind));
+                    names.collect::<Vec<_>>()
+                };
+                let text = format!(
+                    "`operations` of {service:?} gives {:?}, where {:?} were written",
+                    names(&found),
+                    names(&due)
+                );
+                return Err(Breach::new("operations.all", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks everything: all traces, operations and counts, and a search that matches everything.
+    pub fn check_all(&mut self) -> Result<(), Breach> {
+        let ids: Vec<TraceId> = self.stored.traces().into_iter().collect();
+        self.check_traces(&ids, 1000)?;
+        self.check_operations()?;
+        self.check_counts()?;
+        self.find(&Search::all(), || 100)?;
+        Ok(())
+    }
+}
+
+/// The answer of a call that may not fail.
+pub(super) fn answered<T>(function: &str, called: Called<T>) -> Result<T, Breach> {
+    called?.map_err(|error| {
+        let text = format!("`{function}` raised {}", raised(&error));
+        Breach::new(format!("{function}.error"), text)
+    })
+}
+
+/// The kind of an error in the contract's words, and its text.
+fn raised(error: &Error) -> String {
+    let (kind, text) = match error {
+        Error::InvalidArgument(text) => ("invalid-argument", text),
+        Error::ResourceExhausted(text) => ("resource-exhausted", text),
+        Error::Unavailable(text) => ("unavailable", text),
+        Error::DataLoss(text) => ("data-loss", text),
+        Error::Other(text) => ("other", text),
+    };
+    format!("{kind}: {text}")
+}
+
+/// Checks that the resume of a page is unlike all before it.
+pub(super) fn progress(
+    function: &str,
+    page: usize,
+    resumes: &mut BTreeSet<Vec<u8>>,
+    next: &[u8],
+) -> Result<(), Breach> {
+    if resumes.insert(next.to_vec()) {
+        return Ok(());
+    }
+    let text = format!("page {page} of `{function}` gives a resume that an earlier page gave");
+    Err(Breach::new("resume.progress", text))
+}
+
+fn counted(what: &str, told: u64, due: u64) -> Result<(), Breach> {
+    if told == due {
+        return Ok(());
+    }
+    let text = format!("`statistics` tells of {told} {what}, where there are {due}");
+    Err(Breach::new("statistics.true", text))
+}
+
+/// A trace in messages.
+pub(super) fn this(id: TraceId) -> String {
+    format!("trace {:x}", u128::from(id))
+}
+
+fn these(ids: &[TraceId]) -> String {
+    let ids: Vec<String> = ids
+        .iter()
+        .map(|it| format!("{:x}", u128::from(*it)))
+        .collect();
+    format!("the traces [{}]", ids.join(", "))
+}
