@@ -61,15 +61,12 @@ impl Batch {
 
     /// Returns each operation that occurs in the batch, once.
     pub fn operations(&self) -> impl ExactSizeIterator<Item = BatchOperation<'_>> {
-        let mut start = 0;
-        self.operations.iter().map(move |operation| {
+        self.operations.iter().map(|operation| {
             let service = self.services.get(operation.service as usize);
-            let name = self.names.get(span(start, operation.name_end));
-            start = operation.name_end;
             BatchOperation {
                 service_index: operation.service,
                 service: service.map_or("", String::as_str),
-                name: name.unwrap_or_default(),
+                name: &operation.name,
                 kind: operation.kind,
             }
         })
@@ -81,8 +78,9 @@ impl Batch {
             .services
             .iter()
             .map(|it| it.len() + size_of::<String>());
+        let names = self.operations.iter().map(|it| it.name.len());
         services.sum::<usize>()
-            + self.names.len()
+            + names.sum::<usize>()
             + size_of_val(&*self.operations)
             + size_of_val(&*self.fragments)
             + size_of_val(&*self.terms)

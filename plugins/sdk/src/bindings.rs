@@ -13,13 +13,13 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "plugin",
+    world: "full-plugin",
     additional_derives: [PartialEq, Eq, PartialOrd, Ord, Hash],
     additional_type_attributes: {
-        "larder:storage/lifecycle@0.2.0/checked": [#[derive(Default)]],
-        "larder:storage/lifecycle@0.2.0/counts": [#[derive(Default)]],
-        "larder:storage/lifecycle@0.2.0/repaired": [#[derive(Default)]],
-        "larder:storage/lifecycle@0.2.0/sizes": [#[derive(Default)]],
+        "larder:storage/integrity@0.2.0/checked": [#[derive(Default)]],
+        "larder:storage/upkeep@0.2.0/counts": [#[derive(Default)]],
+        "larder:storage/integrity@0.2.0/repaired": [#[derive(Default)]],
+        "larder:storage/upkeep@0.2.0/sizes": [#[derive(Default)]],
         "larder:storage/writer@0.2.0/batch": [#[derive(Default)]],
     },
     generate_unused_types: true,

@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 
-use crate::bindings::exports::larder::storage::{lifecycle, reader, writer};
+use crate::bindings::exports::larder::storage::{
+    integrity, lifecycle, reader, replication, upkeep, writer,
+};
 use crate::{
     Batch, Checked, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Remade, Repaired,
     Search, Sightings, Sizes, Timestamp, Wanted,
@@ -49,13 +51,12 @@ impl<I: Instance> lifecycle::Guest for Component<I> {
             Ok(())
         })
     }
+}
 
-    fn maintain(now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
+impl<I: Instance> upkeep::Guest for Component<I> {
+    /// What the host tells of memory is for languages that cannot ask for it themselves.
+    fn maintain(now: Timestamp, _memory_used: u64, sizes: Sizes) -> Result<bool, Error> {
         opened::<I, _>(|plugin| plugin.maintain(now, sizes))
-    }
-
-    fn retire() -> Result<bool, Error> {
-        opened::<I, _>(Plugin::retire)
     }
 
     fn statistics() -> Counts {
@@ -65,7 +66,19 @@ impl<I: Instance> lifecycle::Guest for Component<I> {
                 .map_or_else(Counts::default, Plugin::statistics)
         })
     }
+}
 
+impl<I: Instance> replication::Guest for Component<I> {
+    fn refresh() -> Result<(), Error> {
+        opened::<I, _>(Plugin::refresh)
+    }
+
+    fn retire() -> Result<bool, Error> {
+        opened::<I, _>(Plugin::retire)
+    }
+}
+
+impl<I: Instance> integrity::Guest for Component<I> {
     fn check(resume: Option<Vec<u8>>) -> Result<Checked, Error> {
         opened::<I, _>(|plugin| plugin.check(resume.as_deref()))
     }
@@ -76,16 +89,12 @@ impl<I: Instance> lifecycle::Guest for Component<I> {
 }
 
 impl<I: Instance> writer::Guest for Component<I> {
-    fn write(now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+    fn write(now: Timestamp, _memory_used: u64, batches: Vec<Batch>) -> Result<(), Error> {
         opened::<I, _>(|plugin| plugin.write(now, batches))
     }
 }
 
 impl<I: Instance> reader::Guest for Component<I> {
-    fn refresh() -> Result<(), Error> {
-        opened::<I, _>(Plugin::refresh)
-    }
-
     fn find(search: Search, resume: Option<Vec<u8>>, limit: u32) -> Result<Sightings, Error> {
         if limit == 0 {
             return Err(Error::InvalidArgument("a page of 0 sightings".to_owned()));

@@ -68,13 +68,16 @@ mod model;
 mod plugin;
 
 pub use batch::{BatchOperation, Fragment};
+pub use bindings::exports::larder::storage::integrity::{
+    Checked, Remade, RemadeOperation, Repaired,
+};
 pub use bindings::exports::larder::storage::lifecycle::{
-    Checked, Counts, Environment, Identity, Instancing, Remade, RemadeOperation, Repaired, Role,
-    Setting, Sizes,
+    Environment, Identity, Instancing, Role, Setting,
 };
 pub use bindings::exports::larder::storage::reader::{
     Part, Piece, Pieces, Search, Sighting, Sightings, Wanted,
 };
+pub use bindings::exports::larder::storage::upkeep::{Counts, Sizes};
 pub use bindings::exports::larder::storage::writer::Batch;
 pub use bindings::larder::storage::types::{
     Duration, DurationRange, Error, Operation, SpanKind, Term, TimeRange, Timestamp, TraceId,

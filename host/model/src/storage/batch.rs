@@ -101,6 +101,16 @@ impl Batch {
         &self.0.names
     }
 
+    /// The operations that occur in the batch, each with its name.
+    pub fn named_operations(&self) -> impl ExactSizeIterator<Item = (&BatchOperation, &str)> {
+        let mut start = 0;
+        self.0.operations.iter().map(move |operation| {
+            let name = start..operation.name_end as usize;
+            start = name.end;
+            (operation, self.0.names.get(name).unwrap_or_default())
+        })
+    }
+
     /// The fragments' terms, joined.
     pub fn terms(&self) -> &[Term] {
         &self.0.terms
@@ -144,19 +154,14 @@ impl Batch {
 
     /// The operations with their strings.
     pub fn operations(&self) -> Vec<Operation> {
-        let (services, names) = (&self.0.services, &self.0.names);
-        let mut start = 0;
-        let operations = self.0.operations.iter().map(|operation| {
-            let name = start..operation.name_end as usize;
-            start = name.end;
-            Operation {
-                service: services
-                    .get(operation.service as usize)
-                    .cloned()
-                    .unwrap_or_default(),
-                name: names.get(name).unwrap_or_default().to_owned(),
-                kind: operation.kind,
-            }
+        let services = &self.0.services;
+        let operations = self.named_operations().map(|(operation, name)| Operation {
+            service: services
+                .get(operation.service as usize)
+                .cloned()
+                .unwrap_or_default(),
+            name: name.to_owned(),
+            kind: operation.kind,
         });
         operations.collect()
     }

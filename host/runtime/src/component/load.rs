@@ -10,6 +10,9 @@ use crate::sandbox::Runtime;
 use crate::sandbox::contract::LinkedComponent;
 
 mod measure;
+mod names;
+
+pub(crate) use names::Names;
 
 /// The first bytes of a component, and of a core module.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -20,8 +23,10 @@ pub(crate) struct Loaded {
     pub(crate) component: LinkedComponent,
     /// XXH3-128 of its bytes, in hexadecimal.
     pub(crate) hash: String,
-    /// The interfaces that it imports.
-    pub(crate) imports: Vec<String>,
+    /// What it imports and exports.
+    pub(crate) names: Names,
+    /// The bytes of its file.
+    pub(crate) size: usize,
 }
 
 /// Reads the bytes. Refuses those that are not a component, or too large to be compiled.
@@ -48,24 +53,24 @@ pub(crate) fn read(source: &Source) -> Result<Arc<[u8]>, Error> {
 
 /// Compiles and checks; takes as long as the compiler does where the code is not cached.
 pub(crate) fn load(runtime: &Runtime, source: &Source, bytes: &[u8]) -> Result<Loaded, Error> {
+    let world_error = |reason: String| Error::World {
+        plugin: source.to_string(),
+        reason,
+    };
+    let names = Names::read(bytes);
+    names.check().map_err(world_error)?;
     let engine = runtime.engine();
     let component = Component::from_binary(engine, bytes).map_err(|error| Error::Load {
         plugin: source.to_string(),
         reason: format!("{error:#}; is the file whole, and built for wasm32-wasip2?"),
     })?;
 
-    let linked = LinkedComponent::new(engine, &component).map_err(|reason| Error::World {
-        plugin: source.to_string(),
-        reason,
-    })?;
-    let ty = component.component_type();
+    let linked = LinkedComponent::new(engine, &component).map_err(world_error)?;
     Ok(Loaded {
         component: linked,
         hash: fingerprint(bytes),
-        imports: ty
-            .imports(engine)
-            .map(|(name, _)| name.to_owned())
-            .collect(),
+        names,
+        size: bytes.len(),
     })
 }
 

@@ -223,6 +223,12 @@ impl Component {
         self.code.component.version()
     }
 
+    /// # Errors
+    /// The reason why the plugin cannot repair.
+    pub(crate) fn check_repair(&self) -> Result<(), &'static str> {
+        self.code.component.check_repair()
+    }
+
     /// Where the plugin's data lives.
     pub fn instancing(&self) -> Instancing {
         self.instancing
@@ -245,7 +251,9 @@ impl Component {
             version: self.version.clone(),
             source: self.config.source.to_string(),
             hash: self.code.hash.clone(),
-            imports: self.code.imports.clone(),
+            size: self.code.size as u64,
+            imports: self.code.names.imports.clone(),
+            exports: self.code.names.exports.clone(),
             contract: self.contract(),
             instancing: self.instancing,
             state: State::Ready,

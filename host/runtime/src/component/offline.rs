@@ -59,7 +59,7 @@ impl Offline {
                 let opened = match role {
                     OfflineRole::Reader => starter.reader(&component).await,
                     OfflineRole::Repairer => {
-                        let has_repair = component.contract().check_repair();
+                        let has_repair = component.check_repair();
                         has_repair.map_err(|lacks| Error::Repair {
                             plugin: name.to_string(),
                             reason: lacks.to_owned(),

@@ -16,8 +16,12 @@ pub struct Status {
     pub source: String,
     /// XXH3-128 of the component's bytes, in hexadecimal.
     pub hash: String,
+    /// Bytes of the component.
+    pub size: u64,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// The interfaces that it exports.
+    pub exports: Vec<String>,
     /// The version of the contract that the component was built for.
     pub contract: ContractVersion,
     /// Where its data lives.

@@ -11,5 +11,5 @@ pub(crate) mod instances;
 pub(crate) mod refusal;
 pub(crate) mod runtime;
 
-pub use contract::ContractVersion;
+pub use contract::{ContractVersion, GuestError};
 pub use runtime::{Runtime, RuntimeConfig};

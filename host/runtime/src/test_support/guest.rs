@@ -6,23 +6,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::{PackageId, Resolve};
+use wit_parser::Resolve;
 
-/// Name, core parameters and results of each export.
-const EXPORTS: [(&str, &str, &str); 13] = [
+/// Interface and name of a function, with its core parameters and results.
+type Export = (&'static str, &'static str, &'static str);
+
+/// All that a plugin may export.
+const EXPORTS: [Export; 13] = [
     ("lifecycle", "describe", "(result i32)"),
     (
         "lifecycle",
         "open",
         "(param i32 i32 i32 i32 i64 i64 i32 i32) (result i32)",
     ),
-    ("lifecycle", "maintain", "(param i64 i64 i64) (result i32)"),
-    ("lifecycle", "retire", "(result i32)"),
-    ("lifecycle", "statistics", "(result i32)"),
-    ("lifecycle", "check", "(param i32 i32 i32) (result i32)"),
-    ("lifecycle", "repair", "(param i64 i32 i32) (result i32)"),
-    ("writer", "write", "(param i64 i32 i32) (result i32)"),
-    ("reader", "refresh", "(result i32)"),
+    ("writer", "write", "(param i64 i64 i32 i32) (result i32)"),
     (
         "reader",
         "find",
@@ -35,16 +32,35 @@ const EXPORTS: [(&str, &str, &str); 13] = [
     ),
     ("reader", "services", "(result i32)"),
     ("reader", "operations", "(param i32 i32) (result i32)"),
+    ("upkeep", "maintain", "(param i64 i64 i64 i64) (result i32)"),
+    ("upkeep", "statistics", "(result i32)"),
+    ("replication", "refresh", "(result i32)"),
+    ("replication", "retire", "(result i32)"),
+    ("integrity", "check", "(param i32 i32 i32) (result i32)"),
+    ("integrity", "repair", "(param i64 i32 i32) (result i32)"),
 ];
 
-/// The type of an export in version 0.1.0, where it is another one; `None` for an export that it does not have.
-fn ty_in_0_1(function: &str, ty: &'static str) -> Option<&'static str> {
+/// An export in version 0.1.0, as in [`EXPORTS`]; `None` for one that it does not have.
+fn in_0_1(export: Export) -> Option<Export> {
+    let (interface, function, ty) = export;
     match function {
-        "open" => Some("(param i32 i32 i32 i64 i64 i32 i32) (result i32)"),
-        "maintain" => Some("(param i64 i64) (result i32)"),
+        "open" => Some((
+            interface,
+            function,
+            "(param i32 i32 i32 i64 i64 i32 i32) (result i32)",
+        )),
+        "write" => Some((interface, function, "(param i64 i32 i32) (result i32)")),
+        "maintain" => Some(("lifecycle", function, "(param i64 i64) (result i32)")),
+        "statistics" | "check" => Some(("lifecycle", function, ty)),
         "repair" | "retire" | "refresh" => None,
-        _ => Some(ty),
+        _ => Some(export),
     }
+}
+
+/// An export of the contract without what may be left out, as in [`EXPORTS`].
+fn in_plugin(export: Export) -> Option<Export> {
+    let is_optional = ["upkeep", "replication", "integrity"].contains(&export.0);
+    (!is_optional).then_some(export)
 }
 
 /// Address of an empty `ok` result.
@@ -61,9 +77,9 @@ pub(crate) const SPIN: &str = "(loop $again (br $again)) (unreachable)";
 pub(crate) const TRAP_ON_X: &str = "
     (local $i i32)
     (block $done (loop $next
-        (br_if $done (i32.ge_u (local.get $i) (local.get 2)))
-        (if (i32.eq (i32.load8_u (i32.load offset=56
-                (i32.add (local.get 1) (i32.mul (local.get $i) (i32.const 64)))))
+        (br_if $done (i32.ge_u (local.get $i) (local.get 3)))
+        (if (i32.eq (i32.load8_u (i32.load offset=48
+                (i32.add (local.get 2) (i32.mul (local.get $i) (i32.const 56)))))
               (i32.const 88)) (then (unreachable)))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))
         (br $next)))
@@ -161,30 +177,39 @@ impl Guest {
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {
-        self.build_for(include_str!("../../../../wit/storage.wit"))
+        self.build_for(NEWEST)
+    }
+
+    /// As [`Guest::build`], without what a plugin may leave out.
+    pub(crate) fn build_smallest(&self) -> Vec<u8> {
+        of_world(NEWEST, "plugin", &self.module(in_plugin))
     }
 
     /// As [`Guest::build`], for version 0.1.0 of the contract.
     pub(crate) fn build_for_0_1(&self) -> Vec<u8> {
-        let module = self.module(ty_in_0_1).replace("@0.2.0", "@0.1.0");
-        of_world(include_str!("../../../../wit/0.1.0/storage.wit"), &module)
+        let module = self.module(in_0_1).replace("@0.2.0", "@0.1.0");
+        let wit = include_str!("../../../../wit/0.1.0/storage.wit");
+        of_world(wit, "plugin", &module)
     }
 
-    /// As [`Guest::build`], of the only world of `wit`.
+    /// As [`Guest::build`], of the world `full-plugin` of `wit`.
     pub(crate) fn build_for(&self, wit: &str) -> Vec<u8> {
-        of_world(wit, &self.module(|_, ty| Some(ty)))
+        of_world(wit, "full-plugin", &self.module(Some))
     }
 
-    fn module(&self, ty: impl Fn(&str, &'static str) -> Option<&'static str>) -> String {
+    /// As [`Guest::build`], for a version of its own of the contract, which `wit` has.
+    pub(crate) fn build_as(&self, version: &str, wit: &str) -> Vec<u8> {
+        let module = self.module(Some).replace("@0.2.0", &format!("@{version}"));
+        of_world(wit, "full-plugin", &module)
+    }
+
+    fn module(&self, export: impl Fn(Export) -> Option<Export>) -> String {
         let Self { imports, more, .. } = self;
         let instancing = u8::from(self.replicated);
         let mut text = format!(
             "(module {imports} {MODULE} (data (i32.const 1040) \"\\0{instancing}\") {more}"
         );
-        for (interface, function, newest) in EXPORTS {
-            let Some(ty) = ty(function, newest) else {
-                continue;
-            };
+        for (interface, function, ty) in EXPORTS.into_iter().filter_map(export) {
             let body = self.bodies.get(function).map_or(OK, String::as_str);
             let name = format!("larder:storage/{interface}@0.2.0#{function}");
             writeln!(text, "(func (export \"{name}\") {ty} {body})").unwrap();
@@ -194,17 +219,16 @@ impl Guest {
     }
 }
 
-/// A component of the only world of `wit`, from a core module in text.
-pub(crate) fn of_world(wit: &str, module: &str) -> Vec<u8> {
+/// The newest version of the contract.
+const NEWEST: &str = include_str!("../../../../wit/storage.wit");
+
+/// A component of this world of `wit`, from a core module in text.
+pub(crate) fn of_world(wit: &str, world: &str, module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", wit).unwrap();
-    component(module, &resolve, package)
-}
-
-fn component(module: &str, resolve: &Resolve, package: PackageId) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
-    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let encoded = ComponentEncoder::default()
         .module(&module)
         .unwrap()

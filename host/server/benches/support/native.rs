@@ -275,13 +275,14 @@ impl<P: Plugin> Instance<P> {
 
 /// The batch in the plugin's types. Its large lists are moved, not copied.
 fn moved(batch: Batch) -> guest::Batch {
-    let lists = batch.into_lists();
-    let operations = lists.operations.iter();
-    let operations = operations.map(|operation| writer::BatchOperation {
+    let operations = batch.named_operations();
+    let operations = operations.map(|(operation, name)| writer::BatchOperation {
         service: operation.service,
-        name_end: operation.name_end,
+        name: name.to_owned(),
         kind: kind(operation.kind),
     });
+    let operations = operations.collect();
+    let lists = batch.into_lists();
     let fragments = lists.facts.iter().map(|(facts, ends)| writer::Fragment {
         trace_id: facts.trace_id.0.into(),
         span_count: facts.span_count,
@@ -293,10 +294,9 @@ fn moved(batch: Batch) -> guest::Batch {
         otlp_end: ends.otlp,
     });
     guest::Batch {
-        operations: operations.collect(),
+        operations,
         fragments: fragments.collect(),
         services: lists.services,
-        names: lists.names,
         terms: lists.terms,
         fragment_operations: lists.fragment_operations,
         digests: lists.digests,

@@ -63,6 +63,8 @@ impl Backend for FakeBackend {
             version: "1.2.3".to_owned(),
             source: "./fake.wasm".to_owned(),
             hash: "00ff".to_owned(),
+            size: 4096,
+            exports: vec!["larder:storage/reader@0.2.0".to_owned()],
             imports: vec!["larder:storage/log@0.2.0".to_owned()],
             contract: plugin::ContractVersion::V0_2,
             instancing: plugin::Instancing::Exclusive,
@@ -423,6 +425,7 @@ async fn the_plugin_is_described_in_json() {
     assert_eq!(plugin["version"], "1.2.3");
     assert_eq!(plugin["hash"], "00ff");
     assert_eq!(plugin["imports"][0], "larder:storage/log@0.2.0");
+    assert_eq!(plugin["exports"][0], "larder:storage/reader@0.2.0");
     assert_eq!(plugin["contract"], "0.2.0");
     assert_eq!(plugin["memory_used"], 5 << 20);
     assert_eq!(plugin["statistics"]["spans"], 77);

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use larder_edge::access::Right;
 use larder_model::TenantName;
-use larder_runtime::plugin::CompileJob;
+use larder_runtime::plugin::{CompileJob, ContractVersion};
 
 use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
@@ -153,6 +153,12 @@ pub enum PluginCommand {
         #[arg(value_name = "NAME|FILE.wasm")]
         plugin: String,
     },
+    /// Print the contract, for the tools of a plugin's language
+    Wit {
+        /// Its version
+        #[arg(long, value_name = "VERSION", default_value = "0.2.0")]
+        contract: ContractVersion,
+    },
     /// Compile a plugin's file within limits; the server starts this process
     #[command(hide = true)]
     Compile(CompileJob),
@@ -254,7 +260,10 @@ impl Cli {
                 | Command::Repair(_)
                 | Command::Config(_)
                 | Command::Kv(_)
-                | Command::Plugin(PluginCommand::Inspect { .. })
+                | Command::Plugin(
+                    PluginCommand::Inspect { .. }
+                    | PluginCommand::Wit { .. },
+                )
                 | Command::Token(_),
             )
             | None => None,
@@ -303,6 +312,7 @@ impl PluginCommand {
             Self::Inspect { plugin } => {
                 plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
             }
+            Self::Wit { contract } => plugin::wit(*contract),
             // `Cli::compile` runs this before a configuration is loaded.
             Self::Compile(_) => Ok(()),
         }

@@ -1,25 +1,37 @@
 //! `larder plugin`.
 
-use std::io::{Write, stdout};
-use std::sync::Arc;
+mod inspect;
+
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use larder_core::telemetry::Metrics;
 use larder_runtime::plugin::{
-    Instancing, Limits, Plugin, PluginConfig, Runtime, RuntimeConfig, Source, Status,
+    ContractVersion, Limits, PluginConfig, Runtime, RuntimeConfig, Source,
 };
-use larder_store::MemoryDriver;
+
+pub(super) use self::inspect::inspect;
 
 use crate::config::Config;
 use crate::server;
 
-/// Starts the plugin as a server would, on an empty store in memory, and describes it. Fails if a server could not start it.
-pub(super) fn inspect(
+/// Prints the contract.
+pub(super) fn wit(version: ContractVersion) -> anyhow::Result<()> {
+    print(version.text())
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let text = text.trim_end();
+    writeln!(stdout().lock(), "{text}").context("cannot print")
+}
+
+/// The configuration of a plugin that is named on the command line, within the limits of the server's.
+fn plugin_config(
     plugin: &str,
     settings: Vec<(String, String)>,
     config: &Config,
-) -> anyhow::Result<()> {
-    let settings = PluginConfig {
+) -> anyhow::Result<PluginConfig> {
+    Ok(PluginConfig {
         source: plugin.parse::<Source>()?,
         settings,
         limits: Limits {
@@ -27,87 +39,32 @@ pub(super) fn inspect(
             call_timeout: config.limits.call_timeout,
             ..Limits::default()
         },
-    };
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let status = runtime.block_on(async {
-        let wasm = Runtime::new(&RuntimeConfig {
-            compiler: Some(server::compiler(config)),
-            ..RuntimeConfig::default()
-        })?;
-        let kv = Arc::new(MemoryDriver::new());
-        let tenant = Plugin::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;
-        let status = tenant.status();
-        tenant.shutdown().await;
-        anyhow::Ok(status)
-    })?;
-    describe(&status, &mut stdout().lock()).context("cannot print")
+    })
 }
 
-fn describe(status: &Status, to: &mut impl Write) -> std::io::Result<()> {
-    let instancing = match status.instancing {
-        Instancing::Exclusive => "exclusive: what is stored lives in its memory",
-        Instancing::Replicated => "replicated: what is stored lives in kv",
+/// An engine that keeps what it has compiled where the server does; without a server's data here, in the user's cache.
+fn engine(config: &Config) -> anyhow::Result<Runtime> {
+    let is_there = config.data_dir.is_dir();
+    let cache_dir = if is_there {
+        Some(server::cache_dir(config))
+    } else {
+        user_cache()
     };
-    writeln!(to, "plugin      {} {}", status.name, status.version)?;
-    writeln!(to, "source      {}", status.source)?;
-    writeln!(to, "hash        {}", status.hash)?;
-    writeln!(
-        to,
-        "contract    larder:storage@{}",
-        status.contract.as_str()
-    )?;
-    writeln!(to, "instancing  {instancing}")?;
-    writeln!(to, "memory      {} bytes once started", status.memory_used)?;
-    let mut head = "imports";
-    for import in &status.imports {
-        writeln!(to, "{head:<12}{import}")?;
-        head = "";
-    }
-    Ok(())
+    Ok(Runtime::new(&RuntimeConfig {
+        compiler: Some(server::compiler(config)),
+        cache_dir,
+        ..RuntimeConfig::default()
+    })?)
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use larder_model::storage::Statistics;
-    use larder_runtime::plugin::{ContractVersion, State};
-
-    use super::*;
-
-    #[test]
-    fn a_plugin_is_described_line_by_line() {
-        let status = Status {
-            name: "minimal".to_owned(),
-            version: "0.1.0".to_owned(),
-            source: "./minimal.wasm".to_owned(),
-            hash: "00ff".to_owned(),
-            imports: vec![
-                "larder:storage/log@0.2.0".to_owned(),
-                "wasi:random/random@0.2.6".to_owned(),
-            ],
-            contract: ContractVersion::V0_2,
-            instancing: Instancing::Exclusive,
-            state: State::Ready,
-            restarts: 0,
-            memory_used: 1_179_648,
-            memory_limit: 1 << 30,
-            queue_depth: 0,
-            queue_bytes: 0,
-            statistics: Statistics::default(),
-        };
-        let mut text = Vec::new();
-        describe(&status, &mut text).unwrap();
-        let expected = "\
-plugin      minimal 0.1.0
-source      ./minimal.wasm
-hash        00ff
-contract    larder:storage@0.2.0
-instancing  exclusive: what is stored lives in its memory
-memory      1179648 bytes once started
-imports     larder:storage/log@0.2.0
-            wasi:random/random@0.2.6
-";
-        assert_eq!(String::from_utf8(text).unwrap(), expected);
-    }
+/// As the XDG Base Directory Specification has it.
+fn user_cache() -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|it| it.is_absolute())
+    };
+    let cache = absolute("XDG_CACHE_HOME");
+    let cache = cache.or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Some(cache?.join("larder").join("compiled"))
 }

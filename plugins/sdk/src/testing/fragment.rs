@@ -51,10 +51,9 @@ pub fn batch(fragments: impl IntoIterator<Item = FragmentBuilder>) -> Batch {
         });
     }
     for operation in operations {
-        batch.names.push_str(&operation.name);
         batch.operations.push(writer::BatchOperation {
             service: place_of(&mut batch.services, operation.service),
-            name_end: number(batch.names.len()),
+            name: operation.name,
             kind: operation.kind,
         });
     }

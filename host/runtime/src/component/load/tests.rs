@@ -40,14 +40,16 @@ fn a_component_of_each_version_is_loaded_as_what_it_is() {
         let loaded = load(&runtime(), &source, &bytes).unwrap();
         assert_eq!(loaded.component.version(), version);
         let kv = version.name_of("kv");
-        assert!(loaded.imports.contains(&kv), "{:?}", loaded.imports);
+        assert!(loaded.names.imports.contains(&kv), "{:?}", loaded.names);
+        let reader = version.name_of("reader");
+        assert!(loaded.names.exports.contains(&reader), "{:?}", loaded.names);
     }
 }
 
 #[test]
 fn a_component_of_another_world_is_told_what_it_lacks() {
     check_refused(
-        &of_world("package a:b; world w { }", "(module)"),
+        &of_world("package a:b; world w { }", "w", "(module)"),
         &[
             "export `larder:storage/lifecycle@0.2.0` or `larder:storage/lifecycle@0.1.0`",
             "export `larder:storage/reader@0.2.0` or `larder:storage/reader@0.1.0`",
@@ -69,7 +71,7 @@ fn of_interfaces(version: &str, interfaces: &[&str]) -> Vec<u8> {
     for name in interfaces {
         write!(wit, "interface {name} {{ f: func(); }}").unwrap();
     }
-    of_world(&wit, &(module + ")"))
+    of_world(&wit, "plugin", &(module + ")"))
 }
 
 #[test]
@@ -103,21 +105,47 @@ fn a_component_that_lacks_something_is_told_in_its_own_version() {
 fn a_function_that_lacks_or_has_another_type_is_named() {
     for version in ["0.1.0", "0.2.0"] {
         let wit = "package larder:storage@VERSION;
-            interface lifecycle { describe: func(); statistics: func() -> u32; }
+            interface lifecycle { describe: func(); open: func() -> u32; }
             world plugin { export lifecycle; }";
         let module = r#"(module
             (func (export "larder:storage/lifecycle@VERSION#describe"))
-            (func (export "larder:storage/lifecycle@VERSION#statistics") (result i32) (i32.const 0)))"#;
+            (func (export "larder:storage/lifecycle@VERSION#open") (result i32) (i32.const 0)))"#;
         let of = |text: &str| text.replace("VERSION", version);
         check_refused(
-            &of_world(&of(wit), &of(module)),
+            &of_world(&of(wit), "plugin", &of(module)),
             &[
-                &of("`larder:storage/lifecycle@VERSION` lacks the function `open`"),
                 &of("`describe` of `larder:storage/lifecycle@VERSION` has another type"),
-                &of("`statistics` of `larder:storage/lifecycle@VERSION` has another type"),
+                &of("`open` of `larder:storage/lifecycle@VERSION` has another type"),
+                &of("does not export `larder:storage/writer@VERSION`"),
             ],
         );
     }
+}
+
+#[test]
+fn what_may_be_left_out_has_to_fit_where_it_is_not() {
+    let smallest = Guest::new().build_smallest();
+    let source = Source::File("guest.wasm".into());
+    let loaded = load(&runtime(), &source, &smallest).unwrap();
+    let reason = loaded.component.check_repair().unwrap_err();
+    assert!(reason.contains("`integrity`"), "{reason}");
+    let whole = load(&runtime(), &source, &Guest::new().build()).unwrap();
+    assert_eq!(whole.component.check_repair(), Ok(()));
+    check_refused(
+        &of_interfaces("0.2.0", &["lifecycle", "writer", "reader", "upkeep"]),
+        &["`larder:storage/upkeep@0.2.0` lacks the function `maintain`"],
+    );
+}
+
+/// From 0.2.0 on versions that differ in the last number only are equal.
+#[test]
+fn a_later_patch_of_a_version_is_taken_for_it() {
+    let wit = include_str!("../../../../../wit/storage.wit").replace("@0.2.0", "@0.2.7");
+    let source = Source::File("guest.wasm".into());
+    let bytes = Guest::new().build_as("0.2.7", &wit);
+    let loaded = load(&runtime(), &source, &bytes).unwrap();
+    assert_eq!(loaded.component.version(), ContractVersion::V0_2);
+    assert_eq!(loaded.component.check_repair(), Ok(()));
 }
 
 #[test]

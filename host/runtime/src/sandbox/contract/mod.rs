@@ -9,6 +9,8 @@ mod typecheck;
 mod v0_1;
 mod v0_2;
 
+use std::str::FromStr;
+
 use larder_store::Claim;
 use serde::{Serialize, Serializer};
 use wasmtime::component::{Component, HasSelf, Linker};
@@ -27,11 +29,16 @@ pub enum ContractVersion {
     V0_2,
 }
 
+/// A text that names no version of the contract that the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this server has the versions 0.2.0 and 0.1.0")]
+pub struct UnknownVersion;
+
 /// A compiled component of one version, with its imports linked.
 #[derive(Clone)]
 pub(crate) enum LinkedComponent {
     V0_1(v0_1::PluginPre<GuestState>),
-    V0_2(v0_2::PluginPre<GuestState>),
+    V0_2(v0_2::PluginPre),
 }
 
 /// The exports of one instance. `v0_1::Plugin` and `v0_2::Plugin` have the same functions, in the host's own types.
@@ -45,7 +52,8 @@ const NO_REPAIR: &str = "it was built for version 0.1.0 of the contract, which h
 
 /// The contract's `types.error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GuestError {
+#[expect(missing_docs, reason = "the contract's own")]
+pub enum GuestError {
     InvalidArgument(String),
     ResourceExhausted(String),
     Unavailable(String),
@@ -122,18 +130,26 @@ impl ContractVersion {
         }
     }
 
-    /// # Errors
-    /// The reason why a plugin of this version cannot repair.
-    pub(crate) fn check_repair(self) -> Result<(), &'static str> {
+    /// The text of the contract: its file in `wit/`.
+    pub fn text(self) -> &'static str {
         match self {
-            Self::V0_1 => Err(NO_REPAIR),
-            Self::V0_2 => Ok(()),
+            Self::V0_1 => include_str!("../../../../../wit/0.1.0/storage.wit"),
+            Self::V0_2 => include_str!("../../../../../wit/storage.wit"),
         }
     }
 
     /// The full name of an interface or a world of the package: `larder:storage/reader@0.1.0`.
     pub(crate) fn name_of(self, item: &str) -> String {
         format!("larder:storage/{item}@{}", self.as_str())
+    }
+}
+
+impl FromStr for ContractVersion {
+    type Err = UnknownVersion;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
+        let known = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        known.ok_or(UnknownVersion)
     }
 }
 
@@ -162,7 +178,7 @@ impl LinkedComponent {
             let pre = linker.instantiate_pre(component)?;
             Ok(match exports.version() {
                 ContractVersion::V0_1 => Self::V0_1(v0_1::PluginPre::new(pre)?),
-                ContractVersion::V0_2 => Self::V0_2(v0_2::PluginPre::new(pre)?),
+                ContractVersion::V0_2 => Self::V0_2(v0_2::PluginPre::new(pre, &exports)?),
             })
         };
         linked().map_err(|error| format!("{error:#}"))
@@ -172,6 +188,15 @@ impl LinkedComponent {
         match self {
             Self::V0_1(_) => ContractVersion::V0_1,
             Self::V0_2(_) => ContractVersion::V0_2,
+        }
+    }
+
+    /// # Errors
+    /// The reason why the plugin cannot repair.
+    pub(crate) fn check_repair(&self) -> Result<(), &'static str> {
+        match self {
+            Self::V0_1(_) => Err(NO_REPAIR),
+            Self::V0_2(pre) => pre.check_repair(),
         }
     }
 
@@ -198,7 +223,7 @@ impl LinkedComponent {
 fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     v0_1::Plugin::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
-    v0_2::Plugin::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
+    v0_2::Imports::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }
 
 #[cfg(test)]

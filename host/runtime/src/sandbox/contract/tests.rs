@@ -31,10 +31,18 @@ fn large_lists_are_lent_as_they_are() {
         assert_eq!(lent.terms.as_ptr(), batch.terms().as_ptr());
         assert_eq!(lent.digests.as_ptr(), batch.digests().as_ptr());
         assert_eq!(lent.services, ["service"]);
-        assert_eq!(lent.names, "name");
-        assert_eq!(lent.operations[0].name_end, 4);
         assert_eq!(lent.fragments[0].otlp_end, 5);
     });
+}
+
+#[test]
+fn operations_have_their_names() {
+    let batch = batch(TRACE, b"spans");
+    let lists = v0_1::BatchLists::new(&batch);
+    let lent = lists.batch();
+    assert_eq!((lent.names, lent.operations[0].name_end), ("name", 4));
+    let lists = v0_2::BatchLists::new(&batch);
+    assert_eq!(lists.batch().operations[0].name, "name");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use wasmtime::component::{Component, ComponentNamedList, Lift, Lower};
 
 use super::ContractVersion;
 
-/// The interfaces that a component of any version exports.
+/// The interfaces that a component of any version has to export.
 const INTERFACES: [&str; 3] = ["lifecycle", "writer", "reader"];
 
 /// The error says in which way an export does not fit.
@@ -26,7 +26,7 @@ impl<'a> ExportTypes<'a> {
     /// No export of the component belongs to a version that the host has.
     pub(super) fn new(engine: &'a Engine, component: &Component) -> Result<Self, String> {
         let ty = component.component_type();
-        let version = version(engine, &ty)?;
+        let version = ContractVersion::of_exports(ty.exports(engine).map(|(name, _)| name))?;
         Ok(Self {
             engine,
             ty,
@@ -49,6 +49,19 @@ impl<'a> ExportTypes<'a> {
         }
     }
 
+    /// The export of this interface in the component's version, or in a patch of it, if it has one.
+    pub(super) fn interface(&self, interface: &str) -> Option<ComponentItem> {
+        let is_it = |name: &str| {
+            let parts = name.strip_prefix("larder:storage/");
+            let parts = parts.and_then(|it| it.split_once('@'));
+            parts.is_some_and(|(found, version)| {
+                found == interface && ContractVersion::compatible(version) == Some(self.version)
+            })
+        };
+        let mut exports = self.ty.exports(self.engine);
+        exports.find(|(name, _)| is_it(name)).map(|(_, it)| it.ty)
+    }
+
     /// Checks that `interface` is exported with a `function` of this type.
     pub(super) fn function<Parameters, Results>(&self, interface: &str, function: &str) -> Check
     where
@@ -56,11 +69,11 @@ impl<'a> ExportTypes<'a> {
         Results: ComponentNamedList + Lift,
     {
         let name = self.version.name_of(interface);
-        let ComponentItem::ComponentInstance(instance) = self
-            .ty
-            .get_export(self.engine, &name)
-            .ok_or_else(|| missing(self.engine, &self.ty, interface, &[self.version]))?
-            .ty
+        let ComponentItem::ComponentInstance(instance) =
+            self.interface(interface).ok_or_else(|| {
+                let names = self.ty.exports(self.engine).map(|(name, _)| name);
+                missing(&names.collect::<Vec<_>>(), interface, &[self.version])
+            })?
         else {
             return Err(format!("its export `{name}` is no interface"));
         };
@@ -76,42 +89,55 @@ impl<'a> ExportTypes<'a> {
     }
 }
 
-/// The newest version of which the component exports any interface.
-fn version(engine: &Engine, ty: &Type) -> Result<ContractVersion, String> {
-    let exports_any = |version: &ContractVersion| {
-        let mut names = INTERFACES.iter().map(|name| version.name_of(name));
-        names.any(|name| ty.get_export(engine, &name).is_some())
-    };
-    if let Some(version) = ContractVersion::ALL.into_iter().find(exports_any) {
-        return Ok(version);
+impl ContractVersion {
+    /// The version that a component was built for, by the names of its exports: the newest of which it exports any interface.
+    ///
+    /// # Errors
+    /// No export belongs to a version that the host has.
+    pub(crate) fn of_exports<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let names: Vec<&str> = names.collect();
+        let versions = names.iter().filter_map(|name| version_in(name));
+        let known = versions.clone().filter_map(Self::compatible);
+        let newest = |it: &Self| Self::ALL.iter().position(|version| version == it);
+        if let Some(version) = known.min_by_key(newest) {
+            return Ok(version);
+        }
+        let mut unknown = versions;
+        Err(match unknown.next() {
+            Some(unknown) => format!(
+                "it was built for version {unknown} of `larder:storage`; this server has {}",
+                joined(&Self::ALL, " and ", |it| it.as_str().to_owned())
+            ),
+            None => INTERFACES
+                .map(|name| missing(&names, name, &Self::ALL))
+                .join("; "),
+        })
     }
-    let mut names = ty.exports(engine).map(|(name, _)| name);
-    Err(match names.find_map(unknown_version) {
-        Some(unknown) => format!(
-            "it was built for version {unknown} of `larder:storage`; this server has {}",
-            joined(&ContractVersion::ALL, " and ", |it| it.as_str().to_owned())
-        ),
-        None => INTERFACES
-            .map(|name| missing(engine, ty, name, &ContractVersion::ALL))
-            .join("; "),
-    })
+
+    /// The version that one of this name is equal to: patches do not count.
+    pub(crate) fn compatible(version: &str) -> Option<Self> {
+        let (without_patch, _) = version.rsplit_once('.')?;
+        Self::ALL.into_iter().find(|it| {
+            let own = it.as_str().rsplit_once('.');
+            own.is_some_and(|(own, _)| own == without_patch)
+        })
+    }
 }
 
 /// The version in the full name of one of the contract's interfaces.
-fn unknown_version(name: &str) -> Option<&str> {
+fn version_in(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix("larder:storage/")?.split_once('@')?;
     INTERFACES.contains(&interface).then_some(version)
 }
 
 /// Says that an interface is not exported in any of these versions, and in which it is instead.
-fn missing(engine: &Engine, ty: &Type, interface: &str, needed: &[ContractVersion]) -> String {
+fn missing(names: &[&str], interface: &str, needed: &[ContractVersion]) -> String {
     let needed = joined(needed, " or ", |it| format!("`{}`", it.name_of(interface)));
-    let is_other = |name: &&str| {
+    let is_other = |name: &&&str| {
         let unversioned = name.split('@').next().unwrap_or_default();
         unversioned.strip_prefix("larder:storage/") == Some(interface)
     };
-    let mut names = ty.exports(engine).map(|(name, _)| name);
-    match names.find(is_other) {
+    match names.iter().find(is_other) {
         Some(other) => format!("it exports `{other}` where {needed} is needed"),
         None => format!("it does not export {needed}"),
     }

@@ -36,7 +36,7 @@ use crate::sandbox::guest::GuestState;
 pub(crate) use self::bindings::{Plugin, PluginPre};
 
 impl Plugin {
-    calls! { describe, open, statistics, check, write, find, read, services, operations }
+    calls! { describe, open, find, read, services, operations }
 }
 
 impl types::Host for GuestState {}
@@ -51,8 +51,8 @@ impl log::Host for GuestState {
 
 conversions! {
     trace_id, time_range, duration_range, span_kind, operation, error,
-    info, checked,
-    batch,
+    info,
+    fragment,
     part, sightings, pieces,
     kv_key, kv_error,
     log_level,
@@ -64,6 +64,17 @@ impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
             Role::Writer(identity) => Self::Writer(identity.id),
             // A plugin of this version is not asked to repair.
             Role::Reader | Role::Repairer => Self::Reader,
+        }
+    }
+}
+
+impl From<lifecycle::Checked> for storage::Checked {
+    fn from(step: lifecycle::Checked) -> Self {
+        Self {
+            values: step.values,
+            bytes: step.bytes,
+            damaged: step.damaged,
+            resume: step.resume,
         }
     }
 }
@@ -94,11 +105,92 @@ impl From<reader::Piece> for storage::Piece {
     }
 }
 
+/// The lists of a batch as `write` takes them: the large ones are borrowed, only the short ones are built anew.
+pub(super) struct BatchLists<'a> {
+    batch: &'a storage::Batch,
+    services: Vec<&'a str>,
+    operations: Vec<writer::BatchOperation>,
+    fragments: Vec<writer::Fragment>,
+}
+
+// === impl BatchLists ===
+
+impl<'a> BatchLists<'a> {
+    pub(super) fn new(batch: &'a storage::Batch) -> Self {
+        let operations = batch.batch_operations().iter();
+        let operations = operations.map(|operation| writer::BatchOperation {
+            service: operation.service,
+            name_end: operation.name_end,
+            kind: operation.kind.into(),
+        });
+        Self {
+            batch,
+            services: batch.services().iter().map(String::as_str).collect(),
+            operations: operations.collect(),
+            fragments: batch.facts().map(Into::into).collect(),
+        }
+    }
+
+    pub(super) fn batch(&self) -> writer::Batch<'_> {
+        writer::Batch {
+            services: &self.services,
+            operations: &self.operations,
+            names: self.batch.names(),
+            fragments: &self.fragments,
+            terms: self.batch.terms(),
+            fragment_operations: self.batch.fragment_operations(),
+            digests: self.batch.digests(),
+            otlp: self.batch.otlp(),
+        }
+    }
+}
+
 impl Plugin {
+    /// This version is not told what memory is in use.
+    pub(crate) async fn write(
+        &self,
+        store: &mut Store<GuestState>,
+        now: u64,
+        _: u64,
+        batches: &[&storage::Batch],
+    ) -> wasmtime::Result<Result<(), GuestError>> {
+        let lists: Vec<_> = batches.iter().copied().map(BatchLists::new).collect();
+        let lent: Vec<_> = lists.iter().map(BatchLists::batch).collect();
+        let called = self
+            .larder_storage_writer()
+            .call_write(store, now, &lent)
+            .await?;
+        Ok(shared::answer(called))
+    }
+
+    pub(crate) async fn statistics(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<storage::Statistics> {
+        let counts = self
+            .larder_storage_lifecycle()
+            .call_statistics(store)
+            .await?;
+        Ok(counts.into())
+    }
+
+    pub(crate) async fn check(
+        &self,
+        store: &mut Store<GuestState>,
+        resume: Option<&[u8]>,
+    ) -> wasmtime::Result<Result<storage::Checked, GuestError>> {
+        let called = self
+            .larder_storage_lifecycle()
+            .call_check(store, resume)
+            .await?;
+        Ok(shared::answer(called))
+    }
+
     pub(crate) async fn maintain(
         &self,
         store: &mut Store<GuestState>,
         now: u64,
+        _: u64,
         sizes: Sizes,
     ) -> wasmtime::Result<Result<bool, GuestError>> {
         let guest = self.larder_storage_lifecycle();
@@ -124,7 +216,7 @@ impl Plugin {
         std::future::ready(Ok(Ok(false)))
     }
 
-    /// This version has no `repair`, and [`ContractVersion::check_repair`](super::ContractVersion::check_repair) says so before.
+    /// This version has no `repair`, and [`LinkedComponent::check_repair`](super::LinkedComponent::check_repair) says so before.
     #[expect(clippy::unused_self, reason = "as of every version")]
     pub(crate) fn repair(
         &self,
@@ -138,9 +230,17 @@ impl Plugin {
 
 /// Checks the type of each function that the host calls.
 pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
-    let mut checks = signatures! { exports: describe, open, statistics, check, write, find, read, services, operations };
-    checks.push(
+    let mut checks = signatures! { exports: describe, open, find, read, services, operations };
+    checks.extend([
+        exports.function::<(u64, &'static [writer::Batch<'static>]), (Result<(), types::Error>,)>(
+            "writer", "write",
+        ),
         exports.function::<(u64, u64), (Result<bool, types::Error>,)>("lifecycle", "maintain"),
-    );
+        exports.function::<(), (lifecycle::Counts,)>("lifecycle", "statistics"),
+        exports.function::<(Option<&'static [u8]>,), (Result<lifecycle::Checked, types::Error>,)>(
+            "lifecycle",
+            "check",
+        ),
+    ]);
     checks
 }

@@ -15,7 +15,7 @@ mod bindings {
 
     wasmtime::component::bindgen!({
         path: "../../wit",
-        world: "plugin",
+        world: "full-plugin",
         imports: { default: async },
         exports: { default: async },
         // Parameters of exports are lent, so that a write copies each buffer once, into the guest.
@@ -24,47 +24,220 @@ mod bindings {
 }
 
 use larder_model::storage;
-use wasmtime::Store;
+use wasmtime::component::InstancePre;
+use wasmtime::{AsContextMut, Store};
 
-use self::bindings::exports::larder::storage::{lifecycle, reader, writer};
+use self::bindings::exports::larder::storage::{
+    integrity, lifecycle, reader, replication, upkeep, writer,
+};
 use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
 use super::{Environment, GuestError, Info, Role, Sizes};
 use crate::sandbox::guest::GuestState;
 
-pub(crate) use self::bindings::{Plugin, PluginPre};
+/// The reason why a plugin without `integrity` cannot repair.
+const NO_REPAIR: &str = "it does not export `integrity`, the interface that has `repair`";
+
+/// Links `kv` and `log`.
+pub(super) use self::bindings::FullPlugin as Imports;
+
+/// A component with its imports linked, and where its exports are.
+#[derive(Clone)]
+pub(crate) struct PluginPre {
+    pre: InstancePre<GuestState>,
+    lifecycle: lifecycle::GuestIndices,
+    writer: writer::GuestIndices,
+    reader: reader::GuestIndices,
+    upkeep: Option<upkeep::GuestIndices>,
+    replication: Option<replication::GuestIndices>,
+    integrity: Option<integrity::GuestIndices>,
+}
+
+/// The exports of an instance. What it may leave out is `None`, and answered as the contract says.
+pub(crate) struct Plugin {
+    lifecycle: lifecycle::Guest,
+    writer: writer::Guest,
+    reader: reader::Guest,
+    upkeep: Option<upkeep::Guest>,
+    replication: Option<replication::Guest>,
+    integrity: Option<integrity::Guest>,
+}
+
+// === impl PluginPre ===
+
+impl PluginPre {
+    /// The exports were checked before.
+    pub(super) fn new(
+        pre: InstancePre<GuestState>,
+        exports: &ExportTypes<'_>,
+    ) -> wasmtime::Result<Self> {
+        let has = |interface| exports.interface(interface).is_some();
+        Ok(Self {
+            lifecycle: lifecycle::GuestIndices::new(&pre)?,
+            writer: writer::GuestIndices::new(&pre)?,
+            reader: reader::GuestIndices::new(&pre)?,
+            upkeep: has("upkeep")
+                .then(|| upkeep::GuestIndices::new(&pre))
+                .transpose()?,
+            replication: has("replication")
+                .then(|| replication::GuestIndices::new(&pre))
+                .transpose()?,
+            integrity: has("integrity")
+                .then(|| integrity::GuestIndices::new(&pre))
+                .transpose()?,
+            pre,
+        })
+    }
+
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        self.pre.engine()
+    }
+
+    /// # Errors
+    /// The reason why the plugin cannot repair.
+    pub(super) fn check_repair(&self) -> Result<(), &'static str> {
+        self.integrity.as_ref().map(|_| ()).ok_or(NO_REPAIR)
+    }
+
+    pub(super) async fn instantiate_async(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Plugin> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let mut store = store.as_context_mut();
+        let upkeep = self.upkeep.as_ref();
+        let replication = self.replication.as_ref();
+        let integrity = self.integrity.as_ref();
+        Ok(Plugin {
+            lifecycle: self.lifecycle.load(&mut store, &instance)?,
+            writer: self.writer.load(&mut store, &instance)?,
+            reader: self.reader.load(&mut store, &instance)?,
+            upkeep: upkeep
+                .map(|it| it.load(&mut store, &instance))
+                .transpose()?,
+            replication: replication
+                .map(|it| it.load(&mut store, &instance))
+                .transpose()?,
+            integrity: integrity
+                .map(|it| it.load(&mut store, &instance))
+                .transpose()?,
+        })
+    }
+}
+
+// === impl Plugin ===
 
 impl Plugin {
-    calls! { describe, open, statistics, check, repair, write, find, read, services, operations }
+    fn larder_storage_lifecycle(&self) -> &lifecycle::Guest {
+        &self.lifecycle
+    }
+
+    fn larder_storage_reader(&self) -> &reader::Guest {
+        &self.reader
+    }
+
+    calls! { describe, open, find, read, services, operations }
+
+    pub(crate) async fn write(
+        &self,
+        store: &mut Store<GuestState>,
+        now: u64,
+        memory_used: u64,
+        batches: &[&storage::Batch],
+    ) -> wasmtime::Result<Result<(), GuestError>> {
+        let lists: Vec<_> = batches.iter().copied().map(BatchLists::new).collect();
+        let lent: Vec<_> = lists.iter().map(BatchLists::batch).collect();
+        let called = self
+            .writer
+            .call_write(store, now, memory_used, &lent)
+            .await?;
+        Ok(shared::answer(called))
+    }
 
     pub(crate) async fn maintain(
         &self,
         store: &mut Store<GuestState>,
         now: u64,
+        memory_used: u64,
         sizes: Sizes,
     ) -> wasmtime::Result<Result<bool, GuestError>> {
+        let Some(guest) = &self.upkeep else {
+            return Ok(Ok(false));
+        };
         let Sizes { tenant, own } = sizes;
-        let guest = self.larder_storage_lifecycle();
-        let sizes = lifecycle::Sizes { tenant, own };
-        let called = guest.call_maintain(store, now, sizes).await?;
+        let sizes = upkeep::Sizes { tenant, own };
+        let called = guest.call_maintain(store, now, memory_used, sizes).await?;
         Ok(shared::answer(called))
     }
 
-    pub(crate) async fn retire(
+    pub(crate) async fn statistics(
         &self,
         store: &mut Store<GuestState>,
-    ) -> wasmtime::Result<Result<bool, GuestError>> {
-        let called = self.larder_storage_lifecycle().call_retire(store).await?;
-        Ok(shared::answer(called))
+    ) -> wasmtime::Result<storage::Statistics> {
+        let Some(guest) = &self.upkeep else {
+            return Ok(storage::Statistics::default());
+        };
+        Ok(guest.call_statistics(store).await?.into())
     }
 
     pub(crate) async fn refresh(
         &self,
         store: &mut Store<GuestState>,
     ) -> wasmtime::Result<Result<(), GuestError>> {
-        let called = self.larder_storage_reader().call_refresh(store).await?;
-        Ok(shared::answer(called))
+        let Some(guest) = &self.replication else {
+            return Ok(Ok(()));
+        };
+        Ok(shared::answer(guest.call_refresh(store).await?))
+    }
+
+    pub(crate) async fn retire(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Result<bool, GuestError>> {
+        let Some(guest) = &self.replication else {
+            return Ok(Ok(false));
+        };
+        Ok(shared::answer(guest.call_retire(store).await?))
+    }
+
+    pub(crate) async fn check(
+        &self,
+        store: &mut Store<GuestState>,
+        resume: Option<&[u8]>,
+    ) -> wasmtime::Result<Result<storage::Checked, GuestError>> {
+        let Some(guest) = &self.integrity else {
+            return Ok(Ok(storage::Checked::default()));
+        };
+        Ok(shared::answer(guest.call_check(store, resume).await?))
+    }
+
+    pub(crate) async fn repair(
+        &self,
+        store: &mut Store<GuestState>,
+        now: u64,
+        remade: &[storage::Remade],
+    ) -> wasmtime::Result<Result<storage::Repaired, GuestError>> {
+        let Some(guest) = &self.integrity else {
+            return Ok(Err(GuestError::Other(NO_REPAIR.to_owned())));
+        };
+        let operations = remade.iter().map(|it| {
+            let operations = it.operations.iter();
+            let lent = operations.map(|it| integrity::RemadeOperation {
+                service: &it.service,
+                name: &it.name,
+                kind: it.kind.into(),
+            });
+            lent.collect::<Vec<_>>()
+        });
+        let operations: Vec<_> = operations.collect();
+        let lent = remade.iter().zip(&operations);
+        let lent = lent.map(|(it, operations)| integrity::Remade {
+            digest: it.digest.as_deref(),
+            operations,
+        });
+        let lent: Vec<_> = lent.collect();
+        Ok(shared::answer(guest.call_repair(store, now, &lent).await?))
     }
 }
 
@@ -80,8 +253,8 @@ impl log::Host for GuestState {
 
 conversions! {
     trace_id, time_range, duration_range, span_kind, operation, error,
-    info, checked, repaired,
-    batch,
+    info,
+    fragment,
     part, sightings, pieces,
     kv_key, kv_error,
     log_level,
@@ -100,8 +273,8 @@ impl<'a> From<Role<'a>> for lifecycle::Role<'a> {
     }
 }
 
-impl From<lifecycle::Counts> for storage::Statistics {
-    fn from(counts: lifecycle::Counts) -> Self {
+impl From<upkeep::Counts> for storage::Statistics {
+    fn from(counts: upkeep::Counts) -> Self {
         Self {
             traces: counts.traces,
             spans: counts.spans,
@@ -111,6 +284,29 @@ impl From<lifecycle::Counts> for storage::Statistics {
             expired_traces: counts.expired_traces,
             expired_spans: counts.expired_spans,
             oldest_write: counts.oldest_write,
+        }
+    }
+}
+
+impl From<integrity::Checked> for storage::Checked {
+    fn from(step: integrity::Checked) -> Self {
+        Self {
+            values: step.values,
+            bytes: step.bytes,
+            damaged: step.damaged,
+            resume: step.resume,
+        }
+    }
+}
+
+impl From<integrity::Repaired> for storage::Repaired {
+    fn from(step: integrity::Repaired) -> Self {
+        Self {
+            values: step.values,
+            lost: step.lost,
+            mended: step.mended,
+            remake: step.remake,
+            more: step.more,
         }
     }
 }
@@ -126,16 +322,79 @@ impl From<reader::Piece> for storage::Piece {
     }
 }
 
-/// Checks the type of each function that the host calls.
+/// The lists of a batch as `write` takes them: the large ones are borrowed, only the short ones are built anew.
+pub(super) struct BatchLists<'a> {
+    batch: &'a storage::Batch,
+    services: Vec<&'a str>,
+    operations: Vec<writer::BatchOperation<'a>>,
+    fragments: Vec<writer::Fragment>,
+}
+
+// === impl BatchLists ===
+
+impl<'a> BatchLists<'a> {
+    pub(super) fn new(batch: &'a storage::Batch) -> Self {
+        let operations = batch.named_operations();
+        let operations = operations.map(|(operation, name)| writer::BatchOperation {
+            service: operation.service,
+            name,
+            kind: operation.kind.into(),
+        });
+        Self {
+            batch,
+            services: batch.services().iter().map(String::as_str).collect(),
+            operations: operations.collect(),
+            fragments: batch.facts().map(Into::into).collect(),
+        }
+    }
+
+    pub(super) fn batch(&self) -> writer::Batch<'_> {
+        writer::Batch {
+            services: &self.services,
+            operations: &self.operations,
+            fragments: &self.fragments,
+            terms: self.batch.terms(),
+            fragment_operations: self.batch.fragment_operations(),
+            digests: self.batch.digests(),
+            otlp: self.batch.otlp(),
+        }
+    }
+}
+
+/// Checks the type of each function that the host calls. Of interfaces that may be left out, if they are exported.
 pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
-    let mut checks = signatures! { exports: describe, open, statistics, check, repair, write, find, read, services, operations };
-    checks.extend([
-        exports.function::<(u64, lifecycle::Sizes), (Result<bool, types::Error>,)>(
-            "lifecycle",
-            "maintain",
-        ),
-        exports.function::<(), (Result<bool, types::Error>,)>("lifecycle", "retire"),
-        exports.function::<(), (Result<(), types::Error>,)>("reader", "refresh"),
-    ]);
+    let mut checks = signatures! { exports: describe, open, find, read, services, operations };
+    checks.push(
+        exports
+            .function::<(u64, u64, &'static [writer::Batch<'static>]), (Result<(), types::Error>,)>(
+                "writer", "write",
+            ),
+    );
+    if exports.interface("upkeep").is_some() {
+        checks.extend([
+            exports.function::<(u64, u64, upkeep::Sizes), (Result<bool, types::Error>,)>(
+                "upkeep", "maintain",
+            ),
+            exports.function::<(), (upkeep::Counts,)>("upkeep", "statistics"),
+        ]);
+    }
+    if exports.interface("replication").is_some() {
+        checks.extend([
+            exports.function::<(), (Result<(), types::Error>,)>("replication", "refresh"),
+            exports.function::<(), (Result<bool, types::Error>,)>("replication", "retire"),
+        ]);
+    }
+    if exports.interface("integrity").is_some() {
+        checks.extend([
+            exports.function::<
+                (Option<&'static [u8]>,),
+                (Result<integrity::Checked, types::Error>,),
+            >("integrity", "check"),
+            exports.function::<
+                (u64, &'static [integrity::Remade<'static>]),
+                (Result<integrity::Repaired, types::Error>,),
+            >("integrity", "repair"),
+        ]);
+    }
     checks
 }

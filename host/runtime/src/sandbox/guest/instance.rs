@@ -166,7 +166,8 @@ impl Instance {
         let kv = &self.store.data().kv;
         kv.is_to_tell.store(true, Ordering::Relaxed);
         let sizes = kv.sizes();
-        let called = call!(self, self.timeout, maintain(now, sizes));
+        let memory_used = self.memory_used();
+        let called = call!(self, self.timeout, maintain(now, memory_used, sizes));
         let kv = &self.store.data().kv;
         let is_to_tell = kv.is_to_tell.swap(false, Ordering::Relaxed);
         self.has_changed = kv.before_upkeep.is_some() && !is_to_tell;
@@ -219,7 +220,13 @@ impl Instance {
         patience: u32,
     ) -> Called<()> {
         let timeout = self.timeout.saturating_mul(patience);
-        call!(self, timeout, write(now, batches))
+        let memory_used = self.memory_used();
+        call!(self, timeout, write(now, memory_used, batches))
+    }
+
+    /// Bytes that count against its limit.
+    fn memory_used(&self) -> u64 {
+        self.store.data().limiter.used()
     }
 
     /// Has the guest learn what others have written. If the host has read something ahead, returns also the keys that it asked for first.

@@ -46,6 +46,11 @@ impl Limiter {
         self.refused
     }
 
+    /// Bytes of linear memory and tables, as they count against the limit.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
     fn grow(&mut self, bytes: u64) -> bool {
         let wanted = self.used.saturating_add(bytes);
         if wanted > self.limit {

@@ -32,69 +32,6 @@ macro_rules! calls {
             Ok(shared::answer(called))
         }
     };
-    (statistics) => {
-        pub(crate) async fn statistics(
-            &self,
-            store: &mut Store<GuestState>,
-        ) -> wasmtime::Result<storage::Statistics> {
-            let counts = self.larder_storage_lifecycle().call_statistics(store).await?;
-            Ok(counts.into())
-        }
-    };
-    (check) => {
-        pub(crate) async fn check(
-            &self,
-            store: &mut Store<GuestState>,
-            resume: Option<&[u8]>,
-        ) -> wasmtime::Result<Result<storage::Checked, GuestError>>
-        {
-            let called = self.larder_storage_lifecycle().call_check(store, resume).await?;
-            Ok(shared::answer(called))
-        }
-    };
-    (repair) => {
-        pub(crate) async fn repair(
-            &self,
-            store: &mut Store<GuestState>,
-            now: u64,
-            remade: &[storage::Remade],
-        ) -> wasmtime::Result<Result<storage::Repaired, GuestError>>
-        {
-            let operations = remade.iter().map(|it| {
-                let operations = it.operations.iter();
-                let lent = operations.map(|it| lifecycle::RemadeOperation {
-                    service: &it.service,
-                    name: &it.name,
-                    kind: it.kind.into(),
-                });
-                lent.collect::<Vec<_>>()
-            });
-            let operations: Vec<_> = operations.collect();
-            let lent: Vec<_> = remade
-                .iter()
-                .zip(&operations)
-                .map(|(it, operations)| lifecycle::Remade {
-                    digest: it.digest.as_deref(),
-                    operations,
-                })
-                .collect();
-            let called = self.larder_storage_lifecycle().call_repair(store, now, &lent).await?;
-            Ok(shared::answer(called))
-        }
-    };
-    (write) => {
-        pub(crate) async fn write(
-            &self,
-            store: &mut Store<GuestState>,
-            now: u64,
-            batches: &[&storage::Batch],
-        ) -> wasmtime::Result<Result<(), GuestError>> {
-            let lists: Vec<_> = batches.iter().copied().map(BatchLists::new).collect();
-            let lent: Vec<_> = lists.iter().map(BatchLists::batch).collect();
-            let called = self.larder_storage_writer().call_write(store, now, &lent).await?;
-            Ok(shared::answer(called))
-        }
-    };
     (find) => {
         pub(crate) async fn find(
             &self,
@@ -179,27 +116,6 @@ macro_rules! signatures {
         $exports.function::<(lifecycle::Environment<'static>,), (Result<(), types::Error>,)>(
             "lifecycle", "open",
         )
-    };
-    (@ $exports:ident statistics) => {
-        $exports.function::<(), (lifecycle::Counts,)>("lifecycle", "statistics")
-    };
-    (@ $exports:ident check) => {
-        $exports.function::<
-            (Option<&'static [u8]>,),
-            (Result<lifecycle::Checked, types::Error>,),
-        >("lifecycle", "check")
-    };
-    (@ $exports:ident repair) => {
-        $exports.function::<
-            (u64, &'static [lifecycle::Remade<'static>]),
-            (Result<lifecycle::Repaired, types::Error>,),
-        >("lifecycle", "repair")
-    };
-    (@ $exports:ident write) => {
-        $exports.function::<
-            (u64, &'static [writer::Batch<'static>]),
-            (Result<(), types::Error>,),
-        >("writer", "write")
     };
     (@ $exports:ident find) => {
         $exports.function::<

@@ -103,49 +103,10 @@ macro_rules! conversions {
             }
         }
     };
-    (checked) => {
-        impl From<lifecycle::Checked> for storage::Checked {
-            fn from(step: lifecycle::Checked) -> Self {
+    (fragment) => {
+        impl From<(&storage::FragmentFacts, &storage::Ends)> for writer::Fragment {
+            fn from((facts, ends): (&storage::FragmentFacts, &storage::Ends)) -> Self {
                 Self {
-                    values: step.values,
-                    bytes: step.bytes,
-                    damaged: step.damaged,
-                    resume: step.resume,
-                }
-            }
-        }
-    };
-    (repaired) => {
-        impl From<lifecycle::Repaired> for storage::Repaired {
-            fn from(step: lifecycle::Repaired) -> Self {
-                Self {
-                    values: step.values,
-                    lost: step.lost,
-                    mended: step.mended,
-                    remake: step.remake,
-                    more: step.more,
-                }
-            }
-        }
-    };
-    (batch) => {
-        /// The lists of a batch as `write` takes them: the large ones are borrowed, only the short ones are built anew.
-        pub(super) struct BatchLists<'a> {
-            batch: &'a storage::Batch,
-            services: Vec<&'a str>,
-            operations: Vec<writer::BatchOperation>,
-            fragments: Vec<writer::Fragment>,
-        }
-
-        impl<'a> BatchLists<'a> {
-            pub(super) fn new(batch: &'a storage::Batch) -> Self {
-                let operations = batch.batch_operations().iter();
-                let operations = operations.map(|operation| writer::BatchOperation {
-                    service: operation.service,
-                    name_end: operation.name_end,
-                    kind: operation.kind.into(),
-                });
-                let fragments = batch.facts().map(|(facts, ends)| writer::Fragment {
                     trace_id: facts.trace_id.into(),
                     span_count: facts.span_count,
                     starts: facts.starts.into(),
@@ -154,25 +115,6 @@ macro_rules! conversions {
                     operations_end: ends.operations,
                     digest_end: ends.digest,
                     otlp_end: ends.otlp,
-                });
-                Self {
-                    batch,
-                    services: batch.services().iter().map(String::as_str).collect(),
-                    operations: operations.collect(),
-                    fragments: fragments.collect(),
-                }
-            }
-
-            pub(super) fn batch(&self) -> writer::Batch<'_> {
-                writer::Batch {
-                    services: &self.services,
-                    operations: &self.operations,
-                    names: self.batch.names(),
-                    fragments: &self.fragments,
-                    terms: self.batch.terms(),
-                    fragment_operations: self.batch.fragment_operations(),
-                    digests: self.batch.digests(),
-                    otlp: self.batch.otlp(),
                 }
             }
         }
