@@ -2,12 +2,12 @@
 
 #![deny(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_plugin::names::{operations_within_call, services_within_call};
 use larder_plugin::{
     Batch, Environment, Error, Fragment, Instancing, Operation, Part, Piece, Pieces, Plugin,
-    Search, Sighting, Sightings, Timestamp, Wanted, resume, settings,
+    Search, Sighting, Sightings, Timestamp, TraceId, Wanted, resume, settings,
 };
 
 larder_plugin::export!(Minimal);
@@ -19,6 +19,8 @@ pub struct Minimal {
     /// The handle of each batch's first fragment.
     firsts: Vec<u64>,
     next: u64,
+    /// The handles of each trace's fragments.
+    traces: BTreeMap<TraceId, Vec<u64>>,
     operations: BTreeSet<Operation>,
     bytes_left: u64,
 }
@@ -34,6 +36,7 @@ impl Plugin for Minimal {
             batches: Vec::new(),
             firsts: Vec::new(),
             next: 0,
+            traces: BTreeMap::new(),
             operations: BTreeSet::new(),
             // The other half is for an incoming batch, an outgoing page, and the growth of the list.
             bytes_left: environment.memory_limit / 2,
@@ -49,7 +52,11 @@ impl Plugin for Minimal {
             self.operations
                 .extend(batch.operations().map(Operation::from));
             self.firsts.push(self.next);
-            self.next += batch.fragments.len() as u64;
+            for fragment in &batch.fragments {
+                let handles = self.traces.entry(fragment.trace_id).or_default();
+                handles.push(self.next);
+                self.next += 1;
+            }
             self.batches.push(batch);
         }
         Ok(())
@@ -156,19 +163,17 @@ impl Minimal {
     }
 
     fn wanted(&self, wanted: &Wanted) -> Vec<(u64, u64, Fragment<'_>)> {
-        match wanted {
+        let places: Vec<(u64, u64)> = match wanted {
             Wanted::Traces(ids) => (0..)
                 .zip(ids)
-                .flat_map(|(place, id)| {
-                    self.fragments()
-                        .filter(|(_, fragment)| fragment.trace_id == *id)
-                        .map(move |(handle, fragment)| (place, handle, fragment))
-                })
+                .filter_map(|(place, id)| Some((place, self.traces.get(id)?)))
+                .flat_map(|(place, handles)| handles.iter().map(move |it| (place, *it)))
                 .collect(),
-            Wanted::Fragments(handles) => (0..)
-                .zip(handles)
-                .filter_map(|(place, handle)| Some((place, *handle, self.fragment(*handle)?)))
-                .collect(),
-        }
+            Wanted::Fragments(handles) => (0..).zip(handles.iter().copied()).collect(),
+        };
+        let found = places.into_iter();
+        found
+            .filter_map(|(place, handle)| Some((place, handle, self.fragment(handle)?)))
+            .collect()
     }
 }
