@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The guests, each with the variable that holds its path.
-const GUESTS: [(&str, &str); 3] = [
+const GUESTS: [(&str, &str); 4] = [
     ("examples/brittle.wasm", "LARDER_TESTS_BRITTLE"),
     ("examples/hostile.wasm", "LARDER_TESTS_HOSTILE"),
     (
         "examples/hostile_exclusive.wasm",
         "LARDER_TESTS_HOSTILE_EXCLUSIVE",
     ),
+    ("examples/mistaken.wasm", "LARDER_TESTS_MISTAKEN"),
 ];
 
 fn main() -> ExitCode {

@@ -12,7 +12,7 @@ pub enum Plugin {
     Kv,
     /// The bundled `memory`, by name.
     Memory,
-    /// `plugins/minimal`, from its file.
+    /// `plugins/minimal`, from its file; or the file that `LARDER_TESTS_FILE` names, which does the same in another language.
     Minimal,
     /// A guest that keeps its data in `kv`, so that readers run beside its writer. It does any misdeed in any function: see [`arm`].
     Hostile,
@@ -20,6 +20,8 @@ pub enum Plugin {
     HostileExclusive,
     /// The kv plugin with small parts and injected faults.
     Brittle,
+    /// The kv plugin with the mistake that its setting `mistake` names.
+    Mistaken,
     /// `plugins/minimal` as it was built for version 0.1.0 of the contract.
     Minimal0_1,
     /// The plugin in C that was built for version 0.1.0 of the contract.
@@ -34,10 +36,14 @@ impl Plugin {
         match self {
             Self::Kv => "kv".into(),
             Self::Memory => "memory".into(),
-            Self::Minimal => Path::new(env!("LARDER_TESTS_MINIMAL")).into(),
+            Self::Minimal => {
+                let other = std::env::var_os("LARDER_TESTS_FILE");
+                other.map_or_else(|| env!("LARDER_TESTS_MINIMAL").into(), PathBuf::from)
+            }
             Self::Hostile => Path::new(env!("LARDER_TESTS_HOSTILE")).into(),
             Self::HostileExclusive => Path::new(env!("LARDER_TESTS_HOSTILE_EXCLUSIVE")).into(),
             Self::Brittle => Path::new(env!("LARDER_TESTS_BRITTLE")).into(),
+            Self::Mistaken => Path::new(env!("LARDER_TESTS_MISTAKEN")).into(),
             Self::Minimal0_1 => fixture("contract-0.1.0/minimal.wasm"),
             Self::C0_1 => fixture("contract-0.1.0/c.wasm"),
             Self::Replicated0_1 => fixture("contract-0.1.0/replicated.wasm"),

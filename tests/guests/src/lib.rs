@@ -6,12 +6,15 @@
 //! | `hostile` | does any misdeed in any function on request; its readers run beside its writer |
 //! | `hostile_exclusive` | the same with one instance for everything |
 //! | `brittle` | the kv plugin in small parts, and with traps |
+//! | `mistaken` | the kv plugin with one of many mistakes, for `larder plugin test` |
 
 #![forbid(unsafe_code)]
 
 mod brittle;
 mod hostile;
+mod mistaken;
 mod store;
 
 pub use brittle::Brittle;
 pub use hostile::Hostile;
+pub use mistaken::Mistaken;

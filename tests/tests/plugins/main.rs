@@ -19,6 +19,7 @@ mod compile;
 mod eviction;
 mod files;
 mod instantiation;
+mod kit;
 mod leaks;
 mod lies;
 mod misdeeds;

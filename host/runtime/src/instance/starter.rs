@@ -15,7 +15,7 @@ use super::keep::{self, NamespaceKeep};
 use super::observed::{Observed, UpkeepOf};
 use crate::component::{Component, Instancing, PluginConfig};
 use crate::sandbox::contract::{Environment, Identity, Role};
-use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
+use crate::sandbox::guest::{Called, Cause, Failure, Gauge, Instance, KvAccess};
 use crate::sandbox::refusal;
 
 /// Component, namespace and lane of one tenant's instances.
@@ -299,17 +299,26 @@ pub(crate) async fn open(
     config: &PluginConfig,
     role: Role<'_>,
 ) -> Result<(), OpenError> {
+    match raised_by_open(instance, config, role).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(raised)) => Err(OpenError::Refused(refusal::describe(&raised))),
+        Err(failure) => Err(OpenError::Failed(failure)),
+    }
+}
+
+/// As [`open`], with the plugin's own error.
+pub(crate) async fn raised_by_open(
+    instance: &mut Instance,
+    config: &PluginConfig,
+    role: Role<'_>,
+) -> Called<()> {
     let environment = Environment {
         role,
         memory_limit: config.limits.memory,
         seed: RandomState::new().hash_one(0),
         settings: &config.settings,
     };
-    match instance.open(environment).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(raised)) => Err(OpenError::Refused(refusal::describe(&raised))),
-        Err(failure) => Err(OpenError::Failed(failure)),
-    }
+    instance.open(environment).await
 }
 
 // === impl OpenError ===

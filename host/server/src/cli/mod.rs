@@ -20,6 +20,7 @@ use larder_edge::access::Right;
 use larder_model::TenantName;
 use larder_runtime::plugin::{CompileJob, ContractVersion};
 
+pub use self::plugin::{TestCommand, TestFormat};
 use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
@@ -153,6 +154,14 @@ pub enum PluginCommand {
         #[arg(value_name = "NAME|FILE.wasm")]
         plugin: String,
     },
+    /// Test a plugin against the contract: fixed cases, and random stories beside a plain list
+    Test(TestCommand),
+    /// Print the rules of the contract, as messages and metrics name them
+    Rules {
+        /// Only this one
+        #[arg(value_name = "RULE")]
+        rule: Option<String>,
+    },
     /// Print the contract, for the tools of a plugin's language
     Wit {
         /// Its version
@@ -262,6 +271,8 @@ impl Cli {
                 | Command::Kv(_)
                 | Command::Plugin(
                     PluginCommand::Inspect { .. }
+                    | PluginCommand::Test(_)
+                    | PluginCommand::Rules { .. }
                     | PluginCommand::Wit { .. },
                 )
                 | Command::Token(_),
@@ -312,6 +323,10 @@ impl PluginCommand {
             Self::Inspect { plugin } => {
                 plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
             }
+            Self::Test(command) => {
+                plugin::test(command, cli.options.plugin_setting.clone(), config)
+            }
+            Self::Rules { rule } => plugin::rules(rule.as_deref()),
             Self::Wit { contract } => plugin::wit(*contract),
             // `Cli::compile` runs this before a configuration is loaded.
             Self::Compile(_) => Ok(()),

@@ -1,6 +1,7 @@
 //! `larder plugin`.
 
 mod inspect;
+mod test;
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
@@ -11,9 +12,22 @@ use larder_runtime::plugin::{
 };
 
 pub(super) use self::inspect::inspect;
+pub(super) use self::test::test;
+pub use self::test::{TestCommand, TestFormat};
 
 use crate::config::Config;
 use crate::server;
+
+/// Prints the page of rules, or the section of one.
+pub(super) fn rules(name: Option<&str>) -> anyhow::Result<()> {
+    let text = match name {
+        None => larder_kit::RULES,
+        Some(name) => larder_kit::rule(name).with_context(|| {
+            format!("there is no rule `{name}`: `larder plugin rules` prints all of them")
+        })?,
+    };
+    print(text)
+}
 
 /// Prints the contract.
 pub(super) fn wit(version: ContractVersion) -> anyhow::Result<()> {

@@ -1,0 +1,173 @@
+//! Time that goes by, and a store that fails.
+
+use std::sync::Arc;
+
+use larder_plugin::testing::{Breach, Subject, batch, fragment};
+use larder_plugin::{Error, Part, Search, TraceId, Wanted};
+
+use super::{Passed, Tried};
+use crate::faults::{Fault, Faulty};
+use crate::sandboxed::Sandboxed;
+use crate::world::{Opening, World};
+
+const HOUR: u64 = 3_600_000_000_000;
+/// More changes of kv than a small write can make.
+const MOST_CHANGES: usize = 200;
+
+/// Writes once in a while for a year, with upkeep after each. What retention drops is the plugin's to choose; what is there has to be
+/// whole.
+pub(super) fn a_year(world: &World) -> Tried {
+    let mut subject = world.open()?;
+    let begin = 1_700_000_000_000_000_000;
+    for day in 0..365 {
+        let now = begin + day * 24 * HOUR;
+        if day % 5 == 0 {
+            let id = u128::from(day) + 1;
+            let built = fragment(id).starts(now, now + 1).digest(*b"d").otlp(*b"o");
+            let written = subject.write(now, vec![batch([built.terms([day])])])?;
+            written.map_err(|error| failed("write", &error))?;
+        }
+        subject.maintain_all(now)?;
+    }
+    is_coherent(&mut subject)?;
+    Ok(Passed::All)
+}
+
+/// Checks that all that is sighted can be read, and is of its trace.
+fn is_coherent(subject: &mut Sandboxed<'_>) -> Result<(), Breach> {
+    let refreshed = subject.refresh()?;
+    refreshed.map_err(|error| failed("refresh", &error))?;
+    let mut resume: Option<Vec<u8>> = None;
+    loop {
+        let page = subject.find(&Search::all(), resume.as_deref(), 50)?;
+        let page = page.map_err(|error| failed("find", &error))?;
+        for sighting in page.found {
+            let wanted = sighting.fragment.map_or_else(
+                || Wanted::Traces(vec![sighting.trace_id]),
+                |handle| Wanted::Fragments(vec![handle]),
+            );
+            let read = subject.read(&wanted, Part::Digest, None, 1 << 20)?;
+            let read = read.map_err(|error| failed("read", &error))?;
+            let id = sighting.trace_id;
+            if read.pieces.is_empty() || read.pieces.iter().any(|it| it.trace_id != id) {
+                let text = format!(
+                    "`find` sights trace {:x}, and `read` of that gives {} pieces, or those of another trace",
+                    u128::from(id),
+                    read.pieces.len()
+                );
+                return Err(Breach::new("find.handle", text));
+            }
+        }
+        resume = page.resume;
+        if resume.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Has each change of a write and of the upkeep after it fail once, in each way. What was acknowledged stays, and a write is there whole
+/// or not at all.
+pub(super) fn faults(world: &World) -> Tried {
+    if !world.is_replicated() {
+        return Ok(Passed::Skipped("it keeps nothing in kv".to_owned()));
+    }
+    for fault in Fault::ALL {
+        for after in 0..MOST_CHANGES {
+            if !fault_at(world, fault, after)? {
+                break;
+            }
+        }
+    }
+    Ok(Passed::All)
+}
+
+/// Returns false once there are fewer changes than that.
+fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
+    let faulty = Arc::new(Faulty::new(world.namespace()?));
+    let opened = world.open_on(Arc::clone(&faulty) as _, &Opening::default())?;
+    let mut subject =
+        opened.map_err(|error| Breach::new("open.error", format!("`open` raised {error:?}")))?;
+    let write = |subject: &mut Sandboxed<'_>, now: u64| {
+        let built = |it: u128| {
+            let built = fragment(u128::from(now) * 10 + it).terms([now]);
+            built.digest(*b"d").otlp(*b"spans")
+        };
+        let batches = [(1, 2), (3, 4)].map(|(one, other)| batch([built(one), built(other)]));
+        subject.write(now, batches.into())
+    };
+    let mut acknowledged = vec![1];
+    write(&mut subject, 1)?.map_err(|error| failed("write", &error))?;
+    faulty.plan(after, fault);
+    let has_written = write(&mut subject, 2)?.is_ok();
+    if has_written {
+        acknowledged.push(2);
+    }
+    for _ in 0..20 {
+        if !matches!(subject.maintain(2)?, Ok(true)) {
+            break;
+        }
+    }
+    let is_over = faulty.heal();
+    let how = format!("change {after} of kv has failed ({fault:?})");
+    if fault == Fault::Crash {
+        subject.reopen()?;
+    }
+    if let Err(error) = write(&mut subject, 3)? {
+        // An instance may say that it has to be opened again.
+        subject.reopen()?;
+        let again = write(&mut subject, 3)?;
+        again.map_err(|again| {
+            let text =
+                format!("{how}; `write` raised {error:?}, and after it was opened again {again:?}");
+            Breach::new("write.again", text)
+        })?;
+    }
+    acknowledged.push(3);
+    check_writes(&mut subject, &acknowledged, &how)?;
+    subject.reopen()?;
+    let mended = format!("{how}, and it was opened again");
+    check_writes(&mut subject, &acknowledged, &mended)?;
+    subject.maintain_all(3)?;
+    check_writes(&mut subject, &acknowledged, &mended)?;
+    Ok(!is_over)
+}
+
+fn check_writes(
+    subject: &mut Sandboxed<'_>,
+    acknowledged: &[u64],
+    how: &str,
+) -> Result<(), Breach> {
+    let refreshed = subject.refresh()?;
+    refreshed.map_err(|error| failed("refresh", &error))?;
+    for number in 1..=3_u64 {
+        let ids = (1..=4).map(|it| TraceId::from(u128::from(number) * 10 + it));
+        let wanted = Wanted::Traces(ids.collect());
+        let mut search = Search::all();
+        search.clauses = vec![vec![number]];
+        let read = subject.read(&wanted, Part::Otlp, None, 1 << 20)?;
+        let read = read.map_err(|error| failed("read", &error))?.pieces.len();
+        let found = subject.find(&search, None, 1_000)?;
+        let found = found.map_err(|error| failed("find", &error))?.found.len();
+        let is_acknowledged = acknowledged.contains(&number);
+        if is_acknowledged && (read < 4 || found < 4) {
+            let text = format!(
+                "{how}: write {number} had succeeded, and of its 4 fragments `read` gives {read} and `find` {found}"
+            );
+            return Err(Breach::new("write.lost", text));
+        }
+        if read != 0 && read != 4 {
+            let text = format!(
+                "{how}: write {number} had failed, and of its 4 fragments {read} are there: all batches of a call are stored, or none"
+            );
+            return Err(Breach::new("write.whole", text));
+        }
+    }
+    Ok(())
+}
+
+fn failed(function: &'static str, error: &Error) -> Breach {
+    Breach::new(
+        format!("{function}.error"),
+        format!("`{function}` raised {error:?}"),
+    )
+}

@@ -1,0 +1,168 @@
+//! A store of which one change fails, as a disk or a network lets it fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use larder_store::{Change, Claim, Error, Key, Namespace, Object, Page, Scan};
+use parking_lot::Mutex;
+
+/// What happens to a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not made.
+    Unavailable,
+    /// It is not made, as the tenant's quota is reached.
+    QuotaExceeded,
+    /// It is made, and the plugin is told that this is not known.
+    Unknown,
+    /// Of objects some are stored, and every later change fails, as when the host has gone.
+    Crash,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Unavailable,
+        Self::QuotaExceeded,
+        Self::Unknown,
+        Self::Crash,
+    ];
+}
+
+/// See the module.
+pub(crate) struct Faulty {
+    inner: Arc<dyn Namespace>,
+    changes: AtomicUsize,
+    /// The number of the change that fails.
+    planned: Mutex<Option<(usize, Fault)>>,
+}
+
+// === impl Faulty ===
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn Namespace>) -> Self {
+        Self {
+            inner,
+            changes: AtomicUsize::new(0),
+            planned: Mutex::default(),
+        }
+    }
+
+    /// Has a change fail after so many others from now on.
+    pub(crate) fn plan(&self, after: usize, fault: Fault) {
+        let next = self.changes.load(Ordering::Relaxed) + after;
+        *self.planned.lock() = Some((next, fault));
+    }
+
+    /// Has nothing fail any more. Returns true if something was to fail still.
+    pub(crate) fn heal(&self) -> bool {
+        let planned = self.planned.lock().take();
+        planned.is_some_and(|(at, _)| at >= self.changes.load(Ordering::Relaxed))
+    }
+
+    /// The fault of the change that is made now.
+    fn fault(&self) -> Option<Fault> {
+        let number = self.changes.fetch_add(1, Ordering::Relaxed);
+        let (at, fault) = (*self.planned.lock())?;
+        let is_hit = number == at || (number > at && fault == Fault::Crash);
+        is_hit.then_some(fault)
+    }
+}
+
+fn told(fault: Fault) -> Error {
+    let text = "as the test wants it".to_owned();
+    match fault {
+        Fault::Unavailable | Fault::Crash => Error::Unavailable(text),
+        Fault::QuotaExceeded => Error::QuotaExceeded(text),
+        Fault::Unknown => Error::OutcomeUnknown(text),
+    }
+}
+
+#[async_trait::async_trait]
+impl Namespace for Faulty {
+    async fn claim(&self, writer: &str) -> Result<Claim, Error> {
+        self.inner.claim(writer).await
+    }
+
+    async fn retire(&self, by: &Claim) -> Result<(), Error> {
+        self.inner.retire(by).await
+    }
+
+    async fn is_current(&self) -> Result<bool, Error> {
+        self.inner.is_current().await
+    }
+
+    async fn put(&self, by: &Claim, mut objects: Vec<Object>) -> Result<(), Error> {
+        let Some(fault) = self.fault() else {
+            return self.inner.put(by, objects).await;
+        };
+        match fault {
+            Fault::Unknown => self.inner.put(by, objects).await?,
+            Fault::Crash => {
+                objects.truncate(objects.len() / 2);
+                self.inner.put(by, objects).await?;
+            }
+            Fault::Unavailable | Fault::QuotaExceeded => {}
+        }
+        Err(told(fault))
+    }
+
+    async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
+        let Some(fault) = self.fault() else {
+            return self.inner.commit(by, partition, changes).await;
+        };
+        if fault == Fault::Unknown {
+            self.inner.commit(by, partition, changes).await?;
+        }
+        Err(told(fault))
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.inner.get(keys).await
+    }
+
+    async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error> {
+        self.inner.scan(partition, scan).await
+    }
+
+    fn partition_bytes(&self, partition: &str) -> Option<u64> {
+        self.inner.partition_bytes(partition)
+    }
+
+    fn expect_bytes(&self, partition: &str, bytes: u64) {
+        self.inner.expect_bytes(partition, bytes);
+    }
+
+    async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {
+        let Some(fault) = self.fault() else {
+            return self.inner.reclaim(by, partition).await;
+        };
+        if fault == Fault::Unknown {
+            self.inner.reclaim(by, partition).await?;
+        }
+        Err(told(fault))
+    }
+
+    async fn writers(&self) -> Result<Vec<String>, Error> {
+        self.inner.writers().await
+    }
+
+    async fn partitions(&self) -> Result<Vec<String>, Error> {
+        self.inner.partitions().await
+    }
+
+    async fn sync(&self, generation: u64) -> Result<(), Error> {
+        self.inner.sync(generation).await
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        self.inner.stored_bytes()
+    }
+
+    fn writer_bytes(&self, writer: &str) -> u64 {
+        self.inner.writer_bytes(writer)
+    }
+
+    fn host_bytes(&self) -> u64 {
+        self.inner.host_bytes()
+    }
+}

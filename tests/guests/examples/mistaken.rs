@@ -1,0 +1,3 @@
+//! Exports the plugin `Mistaken` as a component.
+
+larder_plugin::export!(larder_guests::Mistaken);

@@ -1,0 +1,259 @@
+//! The kv plugin with one mistake, which the setting `mistake` names: each breaks a rule of the contract that `larder plugin test` holds.
+
+use std::cell::RefCell;
+
+use larder_kv::Kv;
+use larder_plugin::{
+    Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Piece, Pieces, Plugin,
+    Role, Search, Sighting, Sightings, Sizes, Timestamp, Wanted, kv,
+};
+
+/// The setting.
+const SETTING: &str = "mistake";
+
+/// See the module.
+#[derive(Debug)]
+pub struct Mistaken {
+    kv: Kv,
+    mistake: String,
+    writes: u64,
+    pages: u64,
+}
+
+thread_local! {
+    /// What it takes and never gives back.
+    static TAKEN: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn on_purpose<T>() -> Result<T, Error> {
+    Err(Error::Other("as the test wants it".to_owned()))
+}
+
+impl Mistaken {
+    fn is(&self, mistake: &str) -> bool {
+        self.mistake == mistake
+    }
+
+    /// The answer to a resume that the plugin did not make.
+    fn takes_any<T>(&self, mistake: &str, answer: Result<T, Error>, empty: T) -> Result<T, Error> {
+        match answer {
+            Err(Error::InvalidArgument(_)) if self.is(mistake) => Ok(empty),
+            answer => answer,
+        }
+    }
+}
+
+impl Plugin for Mistaken {
+    const NAME: &'static str = "mistaken";
+    const VERSION: &'static str = "1.0.0";
+    const INSTANCING: Instancing = Instancing::Replicated;
+
+    fn open(mut environment: Environment) -> Result<Self, Error> {
+        let settings = &mut environment.settings;
+        let given = settings.iter().find(|it| it.name == SETTING);
+        let mistake = given.map_or_else(String::new, |it| it.value.clone());
+        settings.retain(|it| it.name != SETTING);
+        match &*mistake {
+            "open takes any setting" => settings.clear(),
+            "open fails" => return on_purpose(),
+            "open fails on what is there"
+                if matches!(environment.role, Role::Writer(_)) && !kv::partitions()?.is_empty() =>
+            {
+                return on_purpose();
+            }
+            _ => {}
+        }
+        Ok(Self {
+            kv: Kv::open(environment)?,
+            mistake,
+            writes: 0,
+            pages: 0,
+        })
+    }
+
+    fn write(&mut self, now: Timestamp, batches: Vec<Batch>) -> Result<(), Error> {
+        self.writes += 1;
+        match &*self.mistake {
+            "write fails" => return on_purpose(),
+            "write traps" => unreachable!("as the test wants it"),
+            "write never ends" => loop {
+                std::hint::black_box(());
+            },
+            "write takes memory for ever" => loop {
+                TAKEN.with_borrow_mut(|taken| taken.push(vec![1; 1 << 20]));
+            },
+            "write forgets" if self.writes.is_multiple_of(2) => return Ok(()),
+            "write stores batch by batch" => {
+                for batch in batches {
+                    self.kv.write(now, vec![batch])?;
+                }
+                return Ok(());
+            }
+            "write says nothing of errors" => {
+                let _ = self.kv.write(now, batches);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.kv.write(now, batches)
+    }
+
+    fn refresh(&mut self) -> Result<(), Error> {
+        match &*self.mistake {
+            "refresh fails" => on_purpose(),
+            "refresh does not look" if self.pages > 0 => Ok(()),
+            _ => self.kv.refresh(),
+        }
+    }
+
+    fn find(
+        &mut self,
+        search: &Search,
+        resume: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Sightings, Error> {
+        self.pages += 1;
+        let asked = if self.is("find gives more than asked for") {
+            limit.saturating_add(1)
+        } else {
+            limit
+        };
+        let page = self.kv.find(search, resume, asked);
+        let empty = Sightings {
+            found: Vec::new(),
+            floor: 0,
+            resume: None,
+        };
+        let mut page = self.takes_any("find takes any resume", page, empty)?;
+        let each = |page: &mut Sightings, change: fn(&mut Sighting)| {
+            page.found.iter_mut().for_each(change);
+        };
+        match &*self.mistake {
+            "find fails on later pages" if resume.is_some() => return on_purpose(),
+            "find leaves one out" => drop(page.found.pop()),
+            "find tells of a start that is too early" => each(&mut page, |it| it.newest = 0),
+            "find passes its floor" if resume.is_some() => {
+                each(&mut page, |it| it.newest = u64::MAX);
+            }
+            "find raises its floor" => page.floor = self.pages,
+            "find sights another trace" => each(&mut page, |it| it.trace_id.low ^= 1 << 40),
+            "find gives handles of nothing" => {
+                each(&mut page, |it| it.fragment = Some(0x0bad_0bad_0bad_0bad));
+            }
+            "find gives its resume again" if resume.is_some() => {
+                page.resume = resume.map(Vec::from);
+            }
+            "find gives a long resume" if page.resume.is_some() => {
+                page.resume = Some(vec![7; 70_000]);
+            }
+            _ => {}
+        }
+        Ok(page)
+    }
+
+    fn read(
+        &mut self,
+        wanted: &Wanted,
+        part: Part,
+        resume: Option<&[u8]>,
+        max_bytes: u32,
+    ) -> Result<Pieces, Error> {
+        let (part, max_bytes) = match (&*self.mistake, part) {
+            ("read gives the other part", Part::Digest) => (Part::Otlp, max_bytes),
+            ("read gives the other part", Part::Otlp) => (Part::Digest, max_bytes),
+            ("read gives more than asked for", _) => (part, u32::MAX),
+            _ => (part, max_bytes),
+        };
+        let page = self.kv.read(wanted, part, resume, max_bytes);
+        let empty = Pieces {
+            pieces: Vec::new(),
+            resume: None,
+        };
+        let mut page = self.takes_any("read takes any resume", page, empty)?;
+        let is_by_handle = matches!(wanted, Wanted::Fragments(_));
+        let each = |page: &mut Pieces, change: fn(&mut Piece)| {
+            page.pieces.iter_mut().for_each(change);
+        };
+        match &*self.mistake {
+            "read fails for nothing" if page.pieces.is_empty() => return on_purpose(),
+            "read gives what was not asked for" => each(&mut page, |it| {
+                it.trace_id.low ^= 1 << 40;
+                it.fragment ^= 1 << 40;
+            }),
+            "read gives a piece twice" => {
+                let again = page.pieces.last().cloned();
+                page.pieces.extend(again);
+            }
+            "read gives empty pieces" => each(&mut page, |it| it.bytes.clear()),
+            "read gives an empty page and a resume" if page.resume.is_some() => page.pieces.clear(),
+            "read turns the order" if !is_by_handle => page.pieces.reverse(),
+            "read leaves one out" if page.pieces.len() > 1 => drop(page.pieces.pop()),
+            "read cuts bytes off" => each(&mut page, |it| {
+                it.bytes.truncate(it.bytes.len().div_ceil(2));
+            }),
+            "read has other handles for digests" if part == Part::Digest && !is_by_handle => {
+                each(&mut page, |it| it.fragment ^= 1 << 40);
+            }
+            "read by handle gives other bytes" if part == Part::Otlp && is_by_handle => {
+                each(&mut page, |it| it.bytes.push(0));
+            }
+            "read tells of dropped spans" => each(&mut page, |it| it.dropped_spans = 7),
+            "read fails on later pages" if resume.is_some() => return on_purpose(),
+            _ => {}
+        }
+        Ok(page)
+    }
+
+    fn services(&mut self) -> Result<Vec<String>, Error> {
+        let mut services = self.kv.services()?;
+        match &*self.mistake {
+            "services fails" => return on_purpose(),
+            "services gives one twice" => services.extend(services.last().cloned()),
+            "services gives an empty one" => services.push(String::new()),
+            "services leaves one out" => drop(services.pop()),
+            "services gives one that was not written" => services.push("never".to_owned()),
+            _ => {}
+        }
+        Ok(services)
+    }
+
+    fn operations(&mut self, service: &str) -> Result<Vec<Operation>, Error> {
+        let mut operations = self.kv.operations(service)?;
+        let each = |operations: &mut Vec<Operation>, change: fn(&mut Operation)| {
+            operations.iter_mut().for_each(change);
+        };
+        match &*self.mistake {
+            "operations fails for an unknown service" if operations.is_empty() => {
+                return on_purpose();
+            }
+            "operations gives those of another service" => {
+                each(&mut operations, |it| it.service.push('x'));
+            }
+            "operations gives one twice" => operations.extend(operations.last().cloned()),
+            "operations leaves one out" => drop(operations.pop()),
+            "operations changes names" => each(&mut operations, |it| it.name.push('x')),
+            _ => {}
+        }
+        Ok(operations)
+    }
+
+    fn maintain(&mut self, now: Timestamp, sizes: Sizes) -> Result<bool, Error> {
+        match &*self.mistake {
+            "maintain fails" => on_purpose(),
+            "maintain never ends" => Ok(true),
+            _ => self.kv.maintain(now, sizes),
+        }
+    }
+
+    fn statistics(&self) -> Counts {
+        let mut counts = self.kv.statistics();
+        if self.is("statistics counts wrongly") {
+            counts.spans += 1;
+        }
+        counts
+    }
+
+    fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
+        self.kv.check(resume)
+    }
+}
