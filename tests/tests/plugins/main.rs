@@ -23,6 +23,7 @@ mod kit;
 mod leaks;
 mod lies;
 mod misdeeds;
+mod new;
 mod poison;
 mod replicated;
 mod starts;

@@ -20,7 +20,7 @@ use larder_edge::access::Right;
 use larder_model::TenantName;
 use larder_runtime::plugin::{CompileJob, ContractVersion};
 
-pub use self::plugin::{TestCommand, TestFormat};
+pub use self::plugin::{Language, NewCommand, TestCommand, TestFormat};
 use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
@@ -154,6 +154,8 @@ pub enum PluginCommand {
         #[arg(value_name = "NAME|FILE.wasm")]
         plugin: String,
     },
+    /// Begin a plugin: a folder with one that works, the contract, and the commands that build it
+    New(NewCommand),
     /// Test a plugin against the contract: fixed cases, and random stories beside a plain list
     Test(TestCommand),
     /// Print the rules of the contract, as messages and metrics name them
@@ -271,6 +273,7 @@ impl Cli {
                 | Command::Kv(_)
                 | Command::Plugin(
                     PluginCommand::Inspect { .. }
+                    | PluginCommand::New(_)
                     | PluginCommand::Test(_)
                     | PluginCommand::Rules { .. }
                     | PluginCommand::Wit { .. },
@@ -323,6 +326,7 @@ impl PluginCommand {
             Self::Inspect { plugin } => {
                 plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
             }
+            Self::New(command) => plugin::new(command),
             Self::Test(command) => {
                 plugin::test(command, cli.options.plugin_setting.clone(), config)
             }

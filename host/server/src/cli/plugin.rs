@@ -1,6 +1,7 @@
 //! `larder plugin`.
 
 mod inspect;
+mod new;
 mod test;
 
 use std::io::{Write as _, stdout};
@@ -12,6 +13,8 @@ use larder_runtime::plugin::{
 };
 
 pub(super) use self::inspect::inspect;
+pub(super) use self::new::new;
+pub use self::new::{Language, NewCommand};
 pub(super) use self::test::test;
 pub use self::test::{TestCommand, TestFormat};
 

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Builds minimal-python.wasm. Needs Python 3.10 or later; the compiler comes from the Python Package Index, into a folder beside this file.
+set -eu
+cd "$(dirname "$0")"
+tools=${TOOLS:-.tools}
+if [ ! -x "$tools/bin/componentize-py" ]; then
+    python3 -m venv "$tools"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
+fi
+"$tools/bin/componentize-py" --quiet --wit-path "${WIT:-../../../wit/storage.wit}" --world plugin componentize plugin --output minimal-python.wasm

@@ -1,0 +1,87 @@
+//! `larder plugin new`: what it makes is the tested example under another name.
+
+use std::fs;
+use std::path::Path;
+
+use larder_tests::{Exit, Home, Options};
+
+fn new(home: &Home, arguments: &[&str]) -> Exit {
+    let options = Options::bare().without_port_flags();
+    options
+        .arguments(["plugin", "new"].iter().chain(arguments).copied())
+        .run_in(home)
+}
+
+fn example(file: &str) -> String {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples");
+    fs::read_to_string(examples.join(file)).unwrap()
+}
+
+#[test]
+fn a_new_plugin_is_the_example_under_its_name() {
+    let languages = [
+        (
+            "js",
+            &["plugin.js", "package.json", "build.sh"],
+            "minimal-js",
+        ),
+        (
+            "python",
+            &["plugin.py", "requirements.txt", "build.sh"],
+            "minimal-python",
+        ),
+    ];
+    let home = Home::new();
+    for (language, files, name) in languages {
+        let mine = format!("mine-{language}");
+        let exit = new(&home, &[&mine, "--language", language]);
+        assert!(exit.stdout.contains("./build.sh"), "{exit:?}");
+        let folder = home.path().join(&mine);
+        for file in files {
+            let text = fs::read_to_string(folder.join(file)).unwrap();
+            let expected = example(&format!("{language}/{file}")).replace(name, &mine);
+            let expected = expected.replace("../../../wit/storage.wit", "storage.wit");
+            assert_eq!(text, expected, "{file}");
+        }
+        let printed = Options::bare()
+            .without_port_flags()
+            .arguments(["plugin", "wit"])
+            .run();
+        let contract = fs::read_to_string(folder.join("storage.wit")).unwrap();
+        assert_eq!(contract.trim_end(), printed.stdout.trim_end());
+    }
+}
+
+#[test]
+fn nothing_that_is_there_is_touched() {
+    let home = Home::new();
+    fs::create_dir(home.path().join("mine")).unwrap();
+    let exit = new(&home, &["mine", "--language", "js"]);
+    assert_eq!(exit.status.code(), Some(1));
+    assert!(exit.error().contains("cannot make the folder"), "{exit:?}");
+    assert_eq!(fs::read_dir(home.path().join("mine")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_name_that_is_no_folder_is_refused() {
+    for name in ["../mine", "Mine", "", "-x", "a b"] {
+        let exit = new(&Home::new(), &["--language", "js", "--", name]);
+        assert_eq!(exit.status.code(), Some(2), "{name:?}: {exit:?}");
+    }
+}
+
+#[test]
+fn a_tool_that_is_missing_is_named() {
+    let home = Home::new();
+    let options = Options::bare().without_port_flags();
+    let exit = options
+        .arguments(["plugin", "new", "mine", "--language", "python"])
+        .environment("PATH", "/nowhere")
+        .run_in(&home);
+    assert_eq!(exit.status.code(), Some(1));
+    assert!(
+        exit.error().contains("`python3` is not on the path"),
+        "{exit:?}"
+    );
+    assert!(home.path().join("mine/plugin.py").is_file());
+}
