@@ -91,6 +91,15 @@ impl Reading {
         }
         self.ended = page.resume.is_none();
         self.resume = page.resume;
+        if self.ended
+            && let Asked::Fragments(traces) = &self.asked
+        {
+            let mut missing = traces.iter().filter(|(it, _)| !self.seen.contains(*it));
+            if let Some((fragment, trace)) = missing.next() {
+                let count = traces.len() - self.seen.len();
+                session.not_read_back(count, (*fragment, *trace));
+            }
+        }
         Ok(Some(page.pieces))
     }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use larder_core::fair::Task;
 use larder_model::dictionary::Snapshot;
-use larder_model::storage::{Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, Wanted};
+use larder_model::storage::{
+    Error, ErrorKind, Part, Pieces, Search, Sightings, Storage, TraceId, Wanted,
+};
 use tokio::task::yield_now;
 
 use super::Limits;
@@ -206,6 +208,11 @@ impl Session {
         );
         self.storage.report(&error);
         error
+    }
+
+    /// Tells the storage of fragments that were sighted and not read back, and of one of them.
+    pub(crate) fn not_read_back(&self, fragments: usize, example: (u64, TraceId)) {
+        self.storage.not_read_back(fragments, example);
     }
 
     /// The error for stored bytes that cannot be read.

@@ -182,3 +182,25 @@ async fn a_guest_that_keeps_lying_is_replaced() {
     .await;
     assert_eq!(client.find(&query).await.len(), 2);
 }
+
+/// Nothing else shows that a search misses something.
+#[tokio::test]
+async fn a_fragment_that_is_sighted_and_not_read_back_is_told() {
+    let options = Options::new(Plugin::Mistaken);
+    let larder = options.setting("mistake", "read leaves one out").start();
+    let client = larder.client().await;
+    store_two(&client).await;
+    let query = Query::default().service("fine");
+    assert_eq!(client.find(&query).await.len(), 1);
+    let (name, labels) = (
+        "larder_plugin_contract_breaches_total",
+        ["rule=\"find.handle\""],
+    );
+    eventually("the rule", async || {
+        (http::count(&larder.metrics(), name, &labels) > 0).then_some(())
+    })
+    .await;
+    let told = larder.line("does not read back");
+    assert!(told.contains("misses 1 fragments"), "{told}");
+    assert_eq!(larder.get("/plugin").json()["restarts"], 0);
+}

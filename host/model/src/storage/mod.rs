@@ -57,6 +57,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Reports that the plugin broke a rule that only its caller can check. Counts as a strike.
     fn report(&self, breach: &Error);
 
+    /// Tells that so many fragments, this one of this trace among them, were sighted in this query and not read back. Retention may have
+    /// dropped them in between.
+    fn not_read_back(&self, _fragments: usize, _example: (u64, TraceId)) {}
+
     /// Reads what the first read of a query will need to know of other hosts. A query may do that while it waits for something else. Without
     /// it, reads take longer and answer the same.
     async fn look_ahead(&self) {}

@@ -13,6 +13,7 @@ mod backoff;
 mod exchange;
 mod fence;
 mod following;
+mod forgotten;
 mod freshness;
 pub(crate) mod keep;
 mod observed;

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use larder_model::storage::{
-    self, Batch, Operation, Part, Pieces, Search, Sightings, Storage, Wanted,
+    self, Batch, Operation, Part, Pieces, Search, Sightings, Statistics, Storage, TraceId, Wanted,
 };
 
 use larder_store::Namespace;
 use parking_lot::Mutex;
 
 use super::Plugin;
+use super::forgotten::Told;
 use super::freshness::Request;
 use super::pool::Pool;
 use super::question::{self, Find, Question};
@@ -35,6 +36,8 @@ pub(crate) struct Pinned {
     request: Request,
     /// What all was read from: the tenant's when the request came, or when it was last found that it is another.
     namespace: Mutex<Arc<dyn Namespace>>,
+    /// The plugin's counters and restarts when the request came.
+    counted: (Statistics, u64),
     /// What was read ahead.
     ahead: Mutex<Option<Arc<LookedAhead>>>,
     /// For work in the background: the plugin does not count as used by it, so its tenant may be evicted and purged meanwhile.
@@ -50,11 +53,13 @@ impl Pinned {
         }
         let request = Request::new(&plugin.shared.moments, Instant::now());
         let namespace = Mutex::new(plugin.starter.namespace());
+        let counted = (plugin.shared.statistics(), plugin.shared.restarts());
         Self {
             plugin,
             reads,
             request,
             namespace,
+            counted,
             ahead: Mutex::default(),
             is_background,
         }
@@ -163,6 +168,21 @@ impl Storage for Pinned {
         *self.namespace.lock() = now;
         self.renew();
         Ok(false)
+    }
+
+    fn not_read_back(&self, fragments: usize, example: (u64, TraceId)) {
+        let is_purged = !Arc::ptr_eq(&self.namespace.lock(), &self.plugin.starter.namespace());
+        // What other hosts drop of what they have written is in no counter here.
+        if is_purged || self.is_shared() {
+            return;
+        }
+        let (counted, restarts) = self.counted;
+        self.plugin.shared.forgotten.tell(Told {
+            counted,
+            restarts,
+            fragments,
+            example,
+        });
     }
 
     fn report(&self, breach: &storage::Error) {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
+use super::forgotten::{Forgotten, Told};
 use super::freshness::Moments;
 use super::observed::Observed;
 use super::suspects::Suspects;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     health: Mutex<Health>,
     restarts: AtomicU64,
     statistics: Mutex<Statistics>,
+    pub(crate) forgotten: Forgotten,
     strikes: Mutex<VecDeque<Instant>>,
     /// True from the first time that the writer's id was found in use by another host, until there is a writer.
     is_held: AtomicBool,
@@ -104,6 +106,7 @@ impl Shared {
             }),
             restarts: AtomicU64::new(0),
             statistics: Mutex::default(),
+            forgotten: Forgotten::default(),
             strikes: Mutex::default(),
             is_held: AtomicBool::new(false),
         }
@@ -268,6 +271,21 @@ impl Shared {
     pub(crate) fn set_statistics(&self, statistics: Statistics) {
         let before = std::mem::replace(&mut *self.statistics.lock(), statistics);
         self.metrics.dropped(&statistics.dropped_since(&before));
+        for told in self.forgotten.judge(&statistics, self.restarts()) {
+            self.has_forgotten(&told);
+        }
+    }
+
+    /// Counts and logs fragments that were sighted and could not be read back. It is no strike: the next instance would do the same.
+    fn has_forgotten(&self, told: &Told) {
+        let (rule, (fragment, trace)) = ("find.handle", told.example);
+        self.metrics.contract_broken(&self.labels, rule);
+        let Told { fragments, .. } = told;
+        warn!(
+            plugin = &*self.name,
+            rule,
+            "a search misses {fragments} fragments that the plugin has sighted and does not read back, such as fragment {fragment} of trace {trace}; its counters tell of nothing that was dropped"
+        );
     }
 
     /// Linear memory of all instances, in bytes.
