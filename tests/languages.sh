@@ -21,11 +21,16 @@ skip_or() {
     fi
 }
 
+languages=("$@")
+if ((${#languages[@]} == 0)); then
+    languages=(js python)
+fi
 if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
     skip_or "Python 3.10 with venv"
     install_from_debian python3-venv
 fi
-if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || [[ -z $(command -v npm) ]]; then
+if [[ " ${languages[*]} " == *" js "* ]] &&
+    ! { node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' && [[ -n $(command -v npm) ]]; } 2>/dev/null; then
     skip_or "Node.js 20 with npm"
     if [[ ! -x $CACHE/node-$NODE/bin/node ]]; then
         python3 -m venv "$CACHE/node-$NODE"
@@ -34,10 +39,6 @@ if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null ||
     PATH=$CACHE/node-$NODE/bin:$PATH
 fi
 
-languages=("$@")
-if ((${#languages[@]} == 0)); then
-    languages=(js python)
-fi
 # As `cargo test` builds it, so that little is built again.
 cargo build --locked --workspace --bin larder --test hashing
 for language in "${languages[@]}"; do

@@ -3,7 +3,7 @@
 mod full;
 mod trouble;
 
-use larder_plugin::testing::{Breach, Checker, FragmentBuilder, Subject, batch, fragment};
+use larder_plugin::testing::{self, Breach, Checker, FragmentBuilder, Subject, batch, fragment};
 use larder_plugin::{Error, Part, Search, SpanKind, TraceId, Wanted};
 use larder_runtime::plugin::GuestError;
 
@@ -78,6 +78,10 @@ pub(crate) const ALL: &[FixedCase] = &[
         run: |world| full::fill(world, 64 << 20),
     },
     FixedCase {
+        name: "what is stored is found undamaged",
+        run: undamaged,
+    },
+    FixedCase {
         name: "a year goes by",
         run: trouble::a_year,
     },
@@ -122,13 +126,15 @@ fn empty(world: &World) -> Tried {
 fn foreign_resume(world: &World) -> Tried {
     let mut checker = Checker::new(world.open()?);
     checker.write([fragment(1), fragment(2), fragment(3)])?;
+    checker.begin_query()?;
     let subject = checker.subject();
     let refused = |rule: &'static str, function: &str, called: Result<(), Error>| match called {
         Err(Error::InvalidArgument(_)) => Ok(()),
         Err(error) => Err(Breach::new(
             rule,
             format!(
-                "`{function}` raised {error:?} for a `resume` that it did not make; it has to raise invalid-argument"
+                "`{function}` raised {} for a `resume` that it did not make; it has to raise invalid-argument",
+                testing::raised(&error)
             ),
         )),
         Ok(()) => Err(Breach::new(
@@ -152,6 +158,7 @@ fn foreign_resume(world: &World) -> Tried {
 fn unknown(world: &World) -> Tried {
     let mut checker = Checker::new(world.open()?);
     checker.write([fragment(1).otlp(*b"spans")])?;
+    checker.begin_query()?;
     for handle in [7, u64::MAX, 0x1234_5678_9abc_def0] {
         let pieces = checker.read(&Wanted::Fragments(vec![handle]), Part::Otlp, 10)?;
         // It may be the one that is stored.
@@ -168,8 +175,7 @@ fn equal(world: &World) -> Tried {
     let mut subject = world.open()?;
     let one = || fragment(5).terms([7]).digest(*b"digest").otlp(*b"spans");
     for batches in [vec![batch([one(), one()])], vec![batch([one()])]] {
-        let written = subject.write(1, batches)?;
-        written.map_err(|error| Breach::new("write.error", format!("`write` raised {error:?}")))?;
+        testing::answered("write", subject.write(1, batches))?;
     }
     let mut checker = Checker::new(subject);
     checker.begin_query()?;
@@ -255,7 +261,7 @@ fn large(world: &World) -> Tried {
             .spans(10_000)
             .terms(terms)
             .digest(vec![1; 100_000])
-            .otlp(vec![2; 7 << 20])
+            .otlp(vec![2; 8 << 20])
     };
     checker.write([big(1), big(2), fragment(3).otlp(*b"o").digest(*b"d")])?;
     let ids = [TraceId::from(2), TraceId::from(3), TraceId::from(1)];
@@ -282,6 +288,19 @@ fn many(world: &World) -> Tried {
     checker.check_traces(&ids, 100_000)?;
     checker.find(&search, || 10_000)?;
     checker.check_operations()?;
+    Ok(Passed::All)
+}
+
+fn undamaged(world: &World) -> Tried {
+    let mut checker = Checker::new(world.open()?);
+    for round in 0..3 {
+        let fragments = (1..=50_u128).map(|id| one_of_many(id, round));
+        checker.write(fragments.collect::<Vec<FragmentBuilder>>())?;
+        let now = checker.now();
+        checker.subject().maintain_all(now)?;
+        checker.subject().check_all()?;
+    }
+    checker.check_all()?;
     Ok(Passed::All)
 }
 

@@ -6,10 +6,10 @@ use larder_plugin::{
     Batch, Counts, Error, Operation, Part, Piece, Pieces, Search, Sighting, Sightings, SpanKind,
     TraceId, Wanted,
 };
-use larder_runtime::plugin::{DirectResult, Ended, GuestError};
+use larder_runtime::plugin::{DirectResult, GuestError, NoAnswer};
 
 /// The breach of a call that gave no answer.
-pub(crate) fn ended(function: &str, ended: &Ended) -> Breach {
+pub(crate) fn ended(function: &str, ended: &NoAnswer) -> Breach {
     Breach::new(ended.rule, format!("`{function}`: {}", ended.detail))
 }
 

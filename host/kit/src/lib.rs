@@ -1,4 +1,4 @@
-//! The conformance kit: takes a plugin through everything that a host may ask of it, and compares each answer with that of a plain list.
+//! The conformance kit: takes a plugin through what a host asks of it while it serves, and compares each answer with that of a plain list.
 //!
 //! [`test()`] opens a fresh instance for each case: fixed ones (`cases`), and random stories (`stories`), which are made as short as they can
 //! be once one fails. The list, and what it checks, is that of the SDK, which tests plugins in Rust natively. Here the plugin runs in

@@ -209,15 +209,18 @@ impl Report {
 
 impl Case {
     /// The lines of a report for people.
+    ///
+    /// Control characters of the plugin's texts are shown as such.
     pub fn to_human(&self) -> String {
         let Self { name, outcome, .. } = self;
         match outcome {
             Outcome::Passed => format!("  ok    {name} ({})\n", seconds(self.duration)),
-            Outcome::Skipped(why) => format!("  skip  {name}: {why}\n"),
+            Outcome::Skipped(why) => format!("  skip  {name}: {}\n", printable(why)),
             Outcome::Failed { rule, text, story } => {
                 let told = story.as_ref().map(told).unwrap_or_default();
                 format!(
-                    "  FAIL  {name}\n{told}      > {rule}: {text}\n        `larder plugin rules {rule}` says what has to be\n"
+                    "  FAIL  {name}\n{told}      > {rule}: {}\n        `larder plugin rules {rule}` says what has to be\n",
+                    printable(text)
                 )
             }
         }
@@ -231,6 +234,18 @@ fn told(story: &Story) -> String {
         let _ = writeln!(text, "        {step}");
     }
     text
+}
+
+/// A text whose control characters do nothing to a terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(shown).collect()
 }
 
 fn escaped(text: &str) -> String {

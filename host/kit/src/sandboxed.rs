@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use larder_plugin::testing::{Breach, Called, Subject};
+use larder_plugin::testing::{Breach, Called, Subject, answered};
 use larder_plugin::{
     Batch, Counts, Instancing, Operation, Part, Pieces, Search, Sightings, Timestamp, Wanted,
 };
@@ -75,15 +75,34 @@ impl<'w> Sandboxed<'w> {
     /// `maintain.end` if that is never so.
     pub(crate) fn maintain_all(&mut self, now: Timestamp) -> Result<(), Breach> {
         for _ in 0..MAX_STEPS {
-            let more = self.maintain(now)?.map_err(|error| {
-                Breach::new("maintain.error", format!("`maintain` raised {error:?}"))
-            })?;
-            if !more {
+            if !answered("maintain", self.maintain(now))? {
                 return Ok(());
             }
         }
         let text = format!("`maintain` has said {MAX_STEPS} times that there is more to do");
         Err(Breach::new("maintain.end", text))
+    }
+
+    /// All steps of `check`.
+    ///
+    /// # Errors
+    /// `check.sound` if something is damaged, `check.end` if it never ends.
+    pub(crate) fn check_all(&mut self) -> Result<(), Breach> {
+        let mut resume: Option<Vec<u8>> = None;
+        for _ in 0..MAX_STEPS {
+            let called = self.world.block_on(self.writer.check(resume.as_deref()));
+            let step = answered("check", convert::called("check", called, |step| step))?;
+            if let Some(line) = step.damaged.first() {
+                let text = format!("`check` tells of damage where there is none: {line}");
+                return Err(Breach::new("check.sound", text));
+            }
+            resume = step.resume;
+            if resume.is_none() {
+                return Ok(());
+            }
+        }
+        let text = format!("`check` has gone {MAX_STEPS} steps and is not at its end");
+        Err(Breach::new("check.end", text))
     }
 
     fn took(&self, function: &'static str, begun: Instant) {
@@ -124,6 +143,9 @@ impl Subject for Sandboxed<'_> {
     }
 
     fn refresh(&mut self) -> Called<()> {
+        if !self.world.is_replicated() {
+            return Ok(Ok(()));
+        }
         let begun = Instant::now();
         for instance in self.readers.iter_mut().chain([&mut self.writer]) {
             let called = self.world.block_on(instance.refresh());

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use larder_plugin::TraceId;
-use larder_plugin::testing::{Breach, Checker, Finding};
+use larder_plugin::testing::{Breach, Checker, Finding, answered};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::Options;
@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// Shorter stories that are tried after one has failed.
 const TRIES: u32 = 1_000;
+/// How long they are tried, in milliseconds.
+const LONGEST: u32 = 60_000;
 
 /// Plays one story that was kept.
 pub(crate) fn replay(world: &World, story: &Story) -> Case {
@@ -36,6 +38,7 @@ pub(crate) fn random(world: &World, options: &Options) -> Case {
     let config = Config {
         cases: options.rounds,
         max_shrink_iters: TRIES,
+        max_shrink_time: LONGEST,
         failure_persistence: None,
         ..Config::default()
     };
@@ -78,7 +81,7 @@ pub(crate) fn random(world: &World, options: &Options) -> Case {
                 story.steps.len()
             ),
             Outcome::Failed {
-                rule: rule.unwrap_or_default(),
+                rule: rule.unwrap_or_else(|| "kit.panic".to_owned()),
                 text: reason.message().to_owned(),
                 story: Some(story),
             },
@@ -165,15 +168,15 @@ fn call(world: &World, checker: &mut Checker<Sandboxed<'_>>, step: &Step) -> Res
         Step::Maintain(steps) => {
             let now = checker.now();
             for _ in 0..*steps {
-                let more = checker.subject().maintain(now)?.map_err(|error| {
-                    Breach::new("maintain.error", format!("`maintain` raised {error:?}"))
-                })?;
-                if !more {
+                if !answered("maintain", checker.subject().maintain(now))? {
                     break;
                 }
             }
         }
-        Step::Reopen if world.is_replicated() => checker.subject().reopen()?,
+        Step::Reopen if world.is_replicated() => {
+            checker.subject().reopen()?;
+            checker.reopened();
+        }
         Step::Reopen => {}
     }
     Ok(())

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 tools=${TOOLS:-.tools}
-if [ ! -x "$tools/node_modules/.bin/componentize-js" ]; then
+if ! cmp -s package.json "$tools/package.json" || [ ! -x "$tools/node_modules/.bin/componentize-js" ]; then
     mkdir -p "$tools"
     cp package.json "$tools/"
     npm install --silent --no-audit --no-fund --prefix "$tools"

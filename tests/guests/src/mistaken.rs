@@ -25,6 +25,12 @@ thread_local! {
     static TAKEN: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Another resume than this one and all before it.
+fn next(resume: &[u8]) -> Vec<u8> {
+    let number = resume.try_into().map_or(0, u64::from_le_bytes);
+    (number + 1).to_le_bytes().to_vec()
+}
+
 fn on_purpose<T>() -> Result<T, Error> {
     Err(Error::Other("as the test wants it".to_owned()))
 }
@@ -118,6 +124,13 @@ impl Plugin for Mistaken {
         } else {
             limit
         };
+        if self.is("find never ends") {
+            return Ok(Sightings {
+                found: Vec::new(),
+                floor: 0,
+                resume: Some(next(resume.unwrap_or_default())),
+            });
+        }
         let page = self.kv.find(search, resume, asked);
         let empty = Sightings {
             found: Vec::new(),
@@ -254,6 +267,10 @@ impl Plugin for Mistaken {
     }
 
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
-        self.kv.check(resume)
+        let mut step = self.kv.check(resume)?;
+        if self.is("check tells of damage") {
+            step.damaged.push("as the test wants it".to_owned());
+        }
+        Ok(step)
     }
 }

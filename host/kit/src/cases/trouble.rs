@@ -1,11 +1,15 @@
 //! Time that goes by, and a store that fails.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use larder_plugin::testing::{Breach, Subject, batch, fragment};
-use larder_plugin::{Error, Part, Search, TraceId, Wanted};
+use larder_plugin::testing::{
+    Breach, Subject, answered, batch, find_all, fragment, raised, read_all,
+};
+use larder_plugin::{Part, Search, TraceId, Wanted};
 
 use super::{Passed, Tried};
+use crate::convert;
 use crate::faults::{Fault, Faulty};
 use crate::sandboxed::Sandboxed;
 use crate::world::{Opening, World};
@@ -24,8 +28,8 @@ pub(super) fn a_year(world: &World) -> Tried {
         if day % 5 == 0 {
             let id = u128::from(day) + 1;
             let built = fragment(id).starts(now, now + 1).digest(*b"d").otlp(*b"o");
-            let written = subject.write(now, vec![batch([built.terms([day])])])?;
-            written.map_err(|error| failed("write", &error))?;
+            let written = subject.write(now, vec![batch([built.terms([day])])]);
+            answered("write", written)?;
         }
         subject.maintain_all(now)?;
     }
@@ -35,34 +39,24 @@ pub(super) fn a_year(world: &World) -> Tried {
 
 /// Checks that all that is sighted can be read, and is of its trace.
 fn is_coherent(subject: &mut Sandboxed<'_>) -> Result<(), Breach> {
-    let refreshed = subject.refresh()?;
-    refreshed.map_err(|error| failed("refresh", &error))?;
-    let mut resume: Option<Vec<u8>> = None;
-    loop {
-        let page = subject.find(&Search::all(), resume.as_deref(), 50)?;
-        let page = page.map_err(|error| failed("find", &error))?;
-        for sighting in page.found {
-            let wanted = sighting.fragment.map_or_else(
-                || Wanted::Traces(vec![sighting.trace_id]),
-                |handle| Wanted::Fragments(vec![handle]),
+    answered("refresh", subject.refresh())?;
+    for sighting in find_all(subject, &Search::all(), 50)? {
+        let wanted = sighting.fragment.map_or_else(
+            || Wanted::Traces(vec![sighting.trace_id]),
+            |handle| Wanted::Fragments(vec![handle]),
+        );
+        let read = read_all(subject, &wanted, Part::Digest, 1 << 20)?;
+        let id = sighting.trace_id;
+        if read.is_empty() || read.iter().any(|it| it.trace_id != id) {
+            let text = format!(
+                "`find` sights trace {:x}, and `read` of that gives {} pieces, or those of another trace",
+                u128::from(id),
+                read.len()
             );
-            let read = subject.read(&wanted, Part::Digest, None, 1 << 20)?;
-            let read = read.map_err(|error| failed("read", &error))?;
-            let id = sighting.trace_id;
-            if read.pieces.is_empty() || read.pieces.iter().any(|it| it.trace_id != id) {
-                let text = format!(
-                    "`find` sights trace {:x}, and `read` of that gives {} pieces, or those of another trace",
-                    u128::from(id),
-                    read.pieces.len()
-                );
-                return Err(Breach::new("find.handle", text));
-            }
-        }
-        resume = page.resume;
-        if resume.is_none() {
-            return Ok(());
+            return Err(Breach::new("find.handle", text));
         }
     }
+    Ok(())
 }
 
 /// Has each change of a write and of the upkeep after it fail once, in each way. What was acknowledged stays, and a write is there whole
@@ -85,8 +79,12 @@ pub(super) fn faults(world: &World) -> Tried {
 fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
     let faulty = Arc::new(Faulty::new(world.namespace()?));
     let opened = world.open_on(Arc::clone(&faulty) as _, &Opening::default())?;
-    let mut subject =
-        opened.map_err(|error| Breach::new("open.error", format!("`open` raised {error:?}")))?;
+    let mut subject = opened.map_err(|error| {
+        Breach::new(
+            "open.error",
+            format!("`open` raised {}", convert::raised(&error)),
+        )
+    })?;
     let write = |subject: &mut Sandboxed<'_>, now: u64| {
         let built = |it: u128| {
             let built = fragment(u128::from(now) * 10 + it).terms([now]);
@@ -96,7 +94,7 @@ fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
         subject.write(now, batches.into())
     };
     let mut acknowledged = vec![1];
-    write(&mut subject, 1)?.map_err(|error| failed("write", &error))?;
+    answered("write", write(&mut subject, 1))?;
     faulty.plan(after, fault);
     let has_written = write(&mut subject, 2)?.is_ok();
     if has_written {
@@ -117,8 +115,11 @@ fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
         subject.reopen()?;
         let again = write(&mut subject, 3)?;
         again.map_err(|again| {
-            let text =
-                format!("{how}; `write` raised {error:?}, and after it was opened again {again:?}");
+            let text = format!(
+                "{how}; `write` raised {}, and after it was opened again {}",
+                raised(&error),
+                raised(&again)
+            );
             Breach::new("write.again", text)
         })?;
     }
@@ -137,37 +138,33 @@ fn check_writes(
     acknowledged: &[u64],
     how: &str,
 ) -> Result<(), Breach> {
-    let refreshed = subject.refresh()?;
-    refreshed.map_err(|error| failed("refresh", &error))?;
+    answered("refresh", subject.refresh())?;
     for number in 1..=3_u64 {
         let ids = (1..=4).map(|it| TraceId::from(u128::from(number) * 10 + it));
-        let wanted = Wanted::Traces(ids.collect());
+        let ids: BTreeSet<TraceId> = ids.collect();
+        let wanted = Wanted::Traces(ids.iter().copied().collect());
         let mut search = Search::all();
         search.clauses = vec![vec![number]];
-        let read = subject.read(&wanted, Part::Otlp, None, 1 << 20)?;
-        let read = read.map_err(|error| failed("read", &error))?.pieces.len();
-        let found = subject.find(&search, None, 1_000)?;
-        let found = found.map_err(|error| failed("find", &error))?.found.len();
-        let is_acknowledged = acknowledged.contains(&number);
-        if is_acknowledged && (read < 4 || found < 4) {
+        let read = read_all(subject, &wanted, Part::Otlp, 1 << 20)?;
+        let found = find_all(subject, &search, 1_000)?;
+        let read: BTreeSet<TraceId> = read.iter().map(|it| it.trace_id).collect();
+        let found = found.iter().map(|it| it.trace_id);
+        let found: BTreeSet<TraceId> = found.filter(|it| ids.contains(it)).collect();
+        if acknowledged.contains(&number) && (read != ids || found != ids) {
             let text = format!(
-                "{how}: write {number} had succeeded, and of its 4 fragments `read` gives {read} and `find` {found}"
+                "{how}: write {number} had succeeded, and of its 4 traces `read` gives {} and `find` {}",
+                read.len(),
+                found.len()
             );
             return Err(Breach::new("write.lost", text));
         }
-        if read != 0 && read != 4 {
+        if !read.is_empty() && read != ids {
             let text = format!(
-                "{how}: write {number} had failed, and of its 4 fragments {read} are there: all batches of a call are stored, or none"
+                "{how}: write {number} had failed, and of its 4 traces {} are there: all batches of a call are stored, or none",
+                read.len()
             );
             return Err(Breach::new("write.whole", text));
         }
     }
     Ok(())
-}
-
-fn failed(function: &'static str, error: &Error) -> Breach {
-    Breach::new(
-        format!("{function}.error"),
-        format!("`{function}` raised {error:?}"),
-    )
 }

@@ -15,7 +15,7 @@ use crate::sandbox::check::{self, Breach};
 use crate::sandbox::contract::{GuestError, Identity, Role};
 use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
 
-/// See the module. It cannot be called any more after an [`Ended`] that is no broken rule.
+/// See the module. It cannot be called any more after an [`NoAnswer`] that is no broken rule.
 pub struct Direct {
     /// `None` once a call has ended it.
     instance: Option<Instance>,
@@ -24,7 +24,7 @@ pub struct Direct {
 
 /// Why a call gave no answer that can be used, besides an error that the plugin raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct NoAnswer {
     /// The rule that the answer broke, as metrics call it; `call.trap`, `call.memory` or `call.deadline` for the end of the instance.
     pub rule: &'static str,
     /// What has happened.
@@ -32,7 +32,7 @@ pub struct Ended {
 }
 
 /// What came of a call. The inner error is one of the contract's.
-pub type DirectResult<T> = Result<Result<T, GuestError>, Ended>;
+pub type DirectResult<T> = Result<Result<T, GuestError>, NoAnswer>;
 
 // === impl Direct ===
 
@@ -49,10 +49,10 @@ impl Direct {
         let gauge = Gauge::default();
         let kv = KvAccess::new(namespace, claim.cloned());
         let started = Instance::start(&component.instance_config(&gauge), kv).await;
-        let mut instance = started.map_err(Ended::from)?;
+        let mut instance = started.map_err(NoAnswer::from)?;
         let role = claim.map_or(Role::Reader, |claim| Role::Writer(Identity::from(claim)));
         let opened = starter::raised_by_open(&mut instance, component.config(), role).await;
-        Ok(opened.map_err(Ended::from)?.map(|()| Self {
+        Ok(opened.map_err(NoAnswer::from)?.map(|()| Self {
             instance: Some(instance),
             gauge,
         }))
@@ -132,7 +132,7 @@ impl Direct {
     }
 
     /// The contract's `upkeep.statistics`.
-    pub async fn statistics(&mut self) -> Result<Statistics, Ended> {
+    pub async fn statistics(&mut self) -> Result<Statistics, NoAnswer> {
         let instance = self.instance()?;
         let called = instance.statistics().await;
         self.ended(called)
@@ -146,17 +146,17 @@ impl Direct {
         checked(step, |step| check::checked(step, resume))
     }
 
-    fn instance(&mut self) -> Result<&mut Instance, Ended> {
-        self.instance.as_mut().ok_or_else(|| Ended {
+    fn instance(&mut self) -> Result<&mut Instance, NoAnswer> {
+        self.instance.as_mut().ok_or_else(|| NoAnswer {
             rule: "call.trap",
             detail: "an earlier call has ended the instance".to_owned(),
         })
     }
 
-    fn ended<T>(&mut self, called: Result<T, Failure>) -> Result<T, Ended> {
+    fn ended<T>(&mut self, called: Result<T, Failure>) -> Result<T, NoAnswer> {
         called.map_err(|failure| {
             self.instance = None;
-            Ended::from(failure)
+            NoAnswer::from(failure)
         })
     }
 }
@@ -167,7 +167,7 @@ fn checked<T>(
     check: impl FnOnce(&T) -> Result<(), Breach>,
 ) -> DirectResult<T> {
     if let Ok(answer) = &answer {
-        check(answer).map_err(|breach| Ended {
+        check(answer).map_err(|breach| NoAnswer {
             rule: breach.rule,
             detail: breach.detail,
         })?;
@@ -175,9 +175,9 @@ fn checked<T>(
     Ok(answer)
 }
 
-// === impl Ended ===
+// === impl NoAnswer ===
 
-impl From<Failure> for Ended {
+impl From<Failure> for NoAnswer {
     fn from(failure: Failure) -> Self {
         let rule = match failure.cause {
             Cause::Memory => "call.memory",

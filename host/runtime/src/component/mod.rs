@@ -29,7 +29,7 @@ use crate::sandbox::{Runtime, RuntimeConfig};
 pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
 pub use config::{Limits, PluginConfig};
-pub use direct::{Direct, DirectResult, Ended};
+pub use direct::{Direct, DirectResult, NoAnswer};
 pub use error::Error;
 pub use repair::{Repair, forget_derived};
 pub use source::Source;

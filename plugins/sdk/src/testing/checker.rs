@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Finding;
 use super::fragment::{FragmentBuilder, batch};
+use super::pages::{answered, listed, read_all, these, this};
 use super::stored::{Stored, StoredFragment};
-use super::subject::{Breach, Called, Subject};
+use super::subject::{Breach, Subject};
 use crate::{
-    Counts, Error, Instancing, Operation, Part, Piece, Search, Sighting, Timestamp, TraceId, Wanted,
+    Counts, Instancing, Operation, Part, Piece, Search, Sighting, Timestamp, TraceId, Wanted,
 };
-
-/// More pages than any test reads: a plugin that never ends fails instead of hanging.
-const MAX_PAGES: usize = 1_000_000;
 
 /// A plugin under test, and its expected contents.
 #[derive(Debug)]
@@ -118,6 +116,11 @@ impl<S: Subject> Checker<S> {
         self.check_counts()
     }
 
+    /// Takes note that the plugin was opened anew, so that its counters of what has gone begin again.
+    pub fn reopened(&mut self) {
+        (self.evicted_traces, self.evicted_spans) = (0, 0);
+    }
+
     fn evict_oldest(&mut self) {
         self.evicted_traces += 1;
         self.evicted_spans += self.stored.evict_oldest();
@@ -144,10 +147,7 @@ impl<S: Subject> Checker<S> {
         }
         counted("evicted traces", counts.evicted_traces, self.evicted_traces)?;
         counted("evicted spans", counts.evicted_spans, self.evicted_spans)?;
-        // Counting traces is optional: a fragment's trace may have been stored before, which is costly to find out.
-        if counts.traces != 0 {
-            counted("traces", counts.traces, self.stored.traces().len() as u64)?;
-        }
+        counted("traces", counts.traces, self.stored.traces().len() as u64)?;
         counted("spans", counts.spans, self.stored.spans())?;
         Ok(counts)
     }
@@ -186,43 +186,7 @@ impl<S: Subject> Checker<S> {
         part: Part,
         max_bytes: u32,
     ) -> Result<Vec<Piece>, Breach> {
-        let mut all = Vec::new();
-        let mut seen = BTreeSet::new();
-        let mut resumes: BTreeSet<Vec<u8>> = BTreeSet::new();
-        let mut resume: Option<Vec<u8>> = None;
-        for number in 1..=MAX_PAGES {
-            let page = self
-                .subject
-                .read(wanted, part, resume.as_deref(), max_bytes);
-            let page = answered("read", page)?;
-            let bytes = page.pieces.iter().map(|piece| piece.bytes.len());
-            let (sum, largest) = (bytes.clone().sum::<usize>(), bytes.max().unwrap_or(0));
-            if sum - largest > 2 * max_bytes as usize {
-                let text = format!(
-                    "page {number} has {sum} bytes, where about {max_bytes} were asked for"
-                );
-                return Err(Breach::new("read.size", text));
-            }
-            for piece in &page.pieces {
-                if !seen.insert(piece.fragment) {
-                    let text = format!("page {number} has the handle {} again", piece.fragment);
-                    return Err(Breach::new("read.twice", text));
-                }
-            }
-            let is_empty = page.pieces.is_empty();
-            all.extend(page.pieces);
-            let Some(next) = page.resume else {
-                return Ok(all);
-            };
-            if is_empty {
-                let text = format!("page {number} has no piece, and yet a resume");
-                return Err(Breach::new("read.progress", text));
-            }
-            progress("read", number, &mut resumes, &next)?;
-            resume = Some(next);
-        }
-        let text = format!("`read` has given {MAX_PAGES} pages and no end");
-        Err(Breach::new("read.end", text))
+        read_all(&mut self.subject, wanted, part, max_bytes)
     }
 
     /// Reads both parts of these traces and checks that they are as written.
@@ -239,8 +203,10 @@ impl<S: Subject> Checker<S> {
         let same: BTreeSet<u64> = digests.iter().map(|it| it.fragment).collect();
         if handles != same {
             let text = format!(
-                "`read` of {}: fragments have other handles for their otlp ({handles:?}) than for their digests ({same:?})",
-                these(ids)
+                "`read` of {}: fragments have other handles for their otlp ({}) than for their digests ({})",
+                these(ids),
+                numbers(&handles),
+                numbers(&same)
             );
             return Err(Breach::new("read.handle", text));
         }
@@ -252,8 +218,10 @@ impl<S: Subject> Checker<S> {
         if !again.iter().map(shown).eq(pieces.iter().map(shown)) {
             let found: Vec<u64> = again.iter().map(|it| it.fragment).collect();
             let text = format!(
-                "`read` of the handles {handles:?}, which `read` of {} has just given, gives the pieces of {found:?}, or other bytes; it has to give the same pieces in the order asked",
-                these(ids)
+                "`read` of the handles {}, which `read` of {} has just given, gives the pieces of {}, or other bytes; it has to give the same pieces in the order asked",
+                numbers(&handles),
+                these(ids),
+                numbers(&found)
             );
             return Err(Breach::new("read.fragments", text));
         }
@@ -326,8 +294,10 @@ impl<S: Subject> Checker<S> {
             return Ok(());
         }
         let text = format!(
-            "`read` of {} tells of dropped spans {found:?}, where it has to be {due:?}",
-            these(ids)
+            "`read` of {} tells of dropped spans {}, where it has to be {}",
+            these(ids),
+            numbers(&found),
+            numbers(&due)
         );
         Err(Breach::new("read.dropped", text))
     }
@@ -340,7 +310,12 @@ impl<S: Subject> Checker<S> {
         let mut found = answered("services", self.subject.services())?;
         found.sort();
         if !found.iter().eq(&services) {
-            let text = format!("`services` gives {found:?}, where {services:?} were written");
+            let names = |it: &String| format!("{it:?}");
+            let text = format!(
+                "`services` gives {}, where {} were written",
+                listed(found.iter().map(names)),
+                listed(services.iter().map(names))
+            );
             return Err(Breach::new("services.all", text));
         }
         let unknown = "no such service".to_owned();
@@ -351,11 +326,12 @@ impl<S: Subject> Checker<S> {
             let due: Vec<Operation> = due.cloned().collect();
             if found != due {
                 let names = |list: &[Operation]| {
-                    let names = list.iter().map(|it| (it.name.clone(), it.kind));
-                    names.collect::<Vec<_>>()
+                    let names = list.iter();
+                    listed(names.map(|it| format!("{:?} {:?}", it.name, it.kind)))
                 };
                 let text = format!(
-                    "`operations` of {service:?} gives {:?}, where {:?} were written",
+                    "`operations` of {} gives {}, where {} were written",
+                    listed([service].into_iter().map(|it| format!("{it:?}"))),
                     names(&found),
                     names(&due)
                 );
@@ -376,57 +352,16 @@ impl<S: Subject> Checker<S> {
     }
 }
 
-/// The answer of a call that may not fail.
-pub(super) fn answered<T>(function: &str, called: Called<T>) -> Result<T, Breach> {
-    called?.map_err(|error| {
-        let text = format!("`{function}` raised {}", raised(&error));
-        Breach::new(format!("{function}.error"), text)
-    })
-}
-
-/// The kind of an error in the contract's words, and its text.
-fn raised(error: &Error) -> String {
-    let (kind, text) = match error {
-        Error::InvalidArgument(text) => ("invalid-argument", text),
-        Error::ResourceExhausted(text) => ("resource-exhausted", text),
-        Error::Unavailable(text) => ("unavailable", text),
-        Error::DataLoss(text) => ("data-loss", text),
-        Error::Other(text) => ("other", text),
-    };
-    format!("{kind}: {text}")
-}
-
-/// Checks that the resume of a page is unlike all before it.
-pub(super) fn progress(
-    function: &str,
-    page: usize,
-    resumes: &mut BTreeSet<Vec<u8>>,
-    next: &[u8],
-) -> Result<(), Breach> {
-    if resumes.insert(next.to_vec()) {
-        return Ok(());
-    }
-    let text = format!("page {page} of `{function}` gives a resume that an earlier page gave");
-    Err(Breach::new("resume.progress", text))
-}
-
+/// Checks a counter. One that is zero counts nothing.
 fn counted(what: &str, told: u64, due: u64) -> Result<(), Breach> {
-    if told == due {
+    if told == due || told == 0 {
         return Ok(());
     }
     let text = format!("`statistics` tells of {told} {what}, where there are {due}");
     Err(Breach::new("statistics.true", text))
 }
 
-/// A trace in messages.
-pub(super) fn this(id: TraceId) -> String {
-    format!("trace {:x}", u128::from(id))
-}
-
-fn these(ids: &[TraceId]) -> String {
-    let ids: Vec<String> = ids
-        .iter()
-        .map(|it| format!("{:x}", u128::from(*it)))
-        .collect();
-    format!("the traces [{}]", ids.join(", "))
+/// Numbers in messages.
+fn numbers<'a>(numbers: impl IntoIterator<Item = &'a u64, IntoIter: ExactSizeIterator>) -> String {
+    listed(numbers.into_iter().map(u64::to_string))
 }

@@ -12,6 +12,7 @@ mod finding;
 mod fragment;
 mod harness;
 pub mod kv;
+mod pages;
 #[cfg(feature = "proptest")]
 pub mod random;
 mod stored;
@@ -24,6 +25,7 @@ pub use checker::Checker;
 pub use finding::Finding;
 pub use fragment::{FragmentBuilder, batch, fragment};
 pub use harness::Harness;
+pub use pages::{answered, find_all, raised, read_all};
 pub use stored::{Stored, StoredFragment};
 pub use subject::{Breach, Called, Native, Subject};
 

@@ -97,7 +97,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) number: u16,
 }
 
-/// The contract's `lifecycle.sizes`, in bytes.
+/// The contract's `upkeep.sizes`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) tenant: u64,

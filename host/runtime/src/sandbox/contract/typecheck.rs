@@ -90,13 +90,17 @@ impl<'a> ExportTypes<'a> {
 }
 
 impl ContractVersion {
-    /// The version that a component was built for, by the names of its exports: the newest of which it exports any interface.
+    /// The version that a component was built for, by the names of its exports: that of its `lifecycle`; of one that lacks it, the newest
+    /// of which it exports any interface, so that it is told what it lacks.
     ///
     /// # Errors
     /// No export belongs to a version that the host has.
     pub(crate) fn of_exports<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let names: Vec<&str> = names.collect();
-        let versions = names.iter().filter_map(|name| version_in(name));
+        let is_lifecycle = |name: &&str| name.starts_with("larder:storage/lifecycle@");
+        let has_lifecycle = names.iter().any(is_lifecycle);
+        let telling = names.iter().filter(|it| !has_lifecycle || is_lifecycle(it));
+        let versions = telling.filter_map(|name| version_in(name));
         let known = versions.clone().filter_map(Self::compatible);
         let newest = |it: &Self| Self::ALL.iter().position(|version| version == it);
         if let Some(version) = known.min_by_key(newest) {

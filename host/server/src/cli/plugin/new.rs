@@ -90,6 +90,7 @@ pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
     }
     write(&folder.join("storage.wit"), ContractVersion::V0_2.text())?;
     write(&folder.join("README.md"), &readme(name))?;
+    write(&folder.join(".gitignore"), ".tools/\n*.wasm\n")?;
     let mut to = stdout().lock();
     let told = writeln!(
         to,

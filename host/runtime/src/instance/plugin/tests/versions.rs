@@ -194,19 +194,23 @@ async fn a_writer_is_told_its_number() {
     try_open(&guest.build(), limits()).await.unwrap();
 }
 
-/// The counters show the sizes: of the tenant as traces, of the writer as spans.
+/// The counters show the sizes: of the tenant as traces, of the writer as spans; and the memory in use as bytes.
 #[tokio::test]
-async fn upkeep_is_told_the_sizes() {
+async fn upkeep_is_told_the_sizes_and_the_memory() {
     const STATISTICS: &str = "(i64.store (i32.const 7200) (global.get $tenant))
-        (i64.store (i32.const 7208) (global.get $own)) (i32.const 7200)";
+        (i64.store (i32.const 7208) (global.get $own))
+        (i64.store (i32.const 7216) (global.get $memory)) (i32.const 7200)";
+    let globals = ["tenant", "own", "memory"];
+    let globals = globals.map(|it| format!("(global ${it} (mut i64) (i64.const 0))"));
     let guest = replicated()
-        .and("(global $tenant (mut i64) (i64.const 0)) (global $own (mut i64) (i64.const 0))")
+        .and(&globals.concat())
         .with("statistics", STATISTICS);
-    let tenant = "(global.set $tenant (local.get 1))";
-    let older = guest.with("maintain", &format!("{tenant} (i32.const 4096)"));
+    let older = "(global.set $tenant (local.get 1)) (i32.const 4096)";
+    let older = guest.with("maintain", older);
     let before = older.build_for_0_1();
-    let both = format!("{tenant} (global.set $own (local.get 2)) (i32.const 4096)");
-    let now = older.with("maintain", &both).build();
+    let all = "(global.set $tenant (local.get 2)) (global.set $own (local.get 3))
+        (global.set $memory (local.get 1)) (i32.const 4096)";
+    let now = older.with("maintain", all).build();
     for (component, is_told_its_own) in [(before, false), (now, true)] {
         let limits = Limits {
             maintain_every: Duration::from_millis(1),
@@ -220,6 +224,9 @@ async fn upkeep_is_told_the_sizes() {
         let told = tenant.status().statistics;
         assert_eq!(told.traces, tenant.stored_bytes());
         assert_eq!(told.spans, if is_told_its_own { told.traces } else { 0 });
+        // Two pages, and what its tables take.
+        let memory = (2 << 16)..(3 << 16);
+        assert_eq!(memory.contains(&told.bytes), is_told_its_own, "{told:?}");
     }
 }
 
