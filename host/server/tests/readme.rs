@@ -35,7 +35,9 @@ fn files(extension: &str) -> Vec<PathBuf> {
             let (path, name) = (entry.path(), entry.file_name());
             if entry.file_type().unwrap().is_dir() {
                 let name = name.to_string_lossy();
-                let skipped = name.starts_with("target") || name == ".git" || name == "larder-data";
+                // The last holds the compilers of plugins/examples.
+                let others = [".git", "larder-data", ".tools"];
+                let skipped = name.starts_with("target") || others.contains(&&*name);
                 if !skipped {
                     walk(&path, extension, found);
                 }
