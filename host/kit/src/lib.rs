@@ -25,7 +25,7 @@ use larder_runtime::plugin::{Error, PluginConfig, Runtime};
 
 use self::world::World;
 
-pub use report::{Case, Format, Outcome, Report};
+pub use report::{Case, Outcome, Report};
 pub use rules::{RULES, rule};
 pub use story::{BadStory, Story};
 

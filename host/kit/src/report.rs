@@ -67,18 +67,6 @@ pub enum Outcome {
     },
 }
 
-/// The form of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Lines for people.
-    #[default]
-    Human,
-    /// One JSON object.
-    Json,
-    /// The XML of `JUnit`, which CI servers read.
-    Junit,
-}
-
 fn as_seconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
