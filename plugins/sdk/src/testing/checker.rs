@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::finding::Finding;
 use super::fragment::{FragmentBuilder, batch};
 use super::pages::{answered, listed, read_all, these, this};
-use super::stored::{Stored, StoredFragment};
+use super::stored::Stored;
 use super::subject::{Breach, Subject};
 use crate::{
     Counts, Instancing, Operation, Part, Piece, Search, Sighting, Timestamp, TraceId, Wanted,
@@ -17,6 +17,8 @@ pub struct Checker<S> {
     subject: S,
     stored: Stored,
     max_traces: Option<usize>,
+    /// True for a plugin that counts everything, if it counts anything.
+    counts_all: bool,
     evicted_traces: u64,
     evicted_spans: u64,
     /// The stored traces of which the plugin keeps only the beginning.
@@ -43,6 +45,7 @@ impl<S: Subject> Checker<S> {
             subject,
             stored: Stored::default(),
             max_traces: None,
+            counts_all: false,
             evicted_traces: 0,
             evicted_spans: 0,
             cuts: BTreeMap::new(),
@@ -55,6 +58,11 @@ impl<S: Subject> Checker<S> {
     /// stored.
     pub fn set_max_traces(&mut self, max: usize) {
         self.max_traces = Some(max);
+    }
+
+    /// Expects the plugin to count everything, if it counts anything. A counter that is zero counts nothing otherwise.
+    pub fn expect_all_counters(&mut self) {
+        self.counts_all = true;
     }
 
     /// Returns what is tested.
@@ -142,13 +150,28 @@ impl<S: Subject> Checker<S> {
             self.remove_dropped()?;
         }
         for (id, cut) in &self.cuts {
-            let kept = self.stored.of_trace(*id).count() as u64;
-            counted("fragments of a trace that was cut", cut.kept as u64, kept)?;
+            let kept = self.stored.of_trace(*id).count();
+            counted(
+                "fragments of a trace that was cut",
+                cut.kept as u64,
+                kept as u64,
+            )?;
         }
-        counted("evicted traces", counts.evicted_traces, self.evicted_traces)?;
-        counted("evicted spans", counts.evicted_spans, self.evicted_spans)?;
-        counted("traces", counts.traces, self.stored.traces().len() as u64)?;
-        counted("spans", counts.spans, self.stored.spans())?;
+        let traces = self.stored.traces().len() as u64;
+        let all = [
+            ("evicted traces", counts.evicted_traces, self.evicted_traces),
+            ("evicted spans", counts.evicted_spans, self.evicted_spans),
+            ("spans", counts.spans, self.stored.spans()),
+        ];
+        for (what, told, due) in all {
+            if told != 0 || self.counts_all {
+                counted(what, told, due)?;
+            }
+        }
+        // Counting traces is optional: a fragment's trace may have been stored before, which is costly to find out.
+        if counts.traces != 0 {
+            counted("traces", counts.traces, traces)?;
+        }
         Ok(counts)
     }
 
@@ -210,34 +233,50 @@ impl<S: Subject> Checker<S> {
             );
             return Err(Breach::new("read.handle", text));
         }
-        let mut pieces = otlp;
-        pieces.reverse();
-        let handles: Vec<u64> = pieces.iter().map(|it| it.fragment).collect();
+        self.check_handles(ids, &otlp, max_bytes)
+    }
+
+    /// Reads what was read by traces again by its handles: as it is, and in the opposite order, in which the number of spans that were
+    /// dropped may be elsewhere.
+    fn check_handles(
+        &mut self,
+        ids: &[TraceId],
+        pieces: &[Piece],
+        max_bytes: u32,
+    ) -> Result<(), Breach> {
+        let mut handles: Vec<u64> = pieces.iter().map(|it| it.fragment).collect();
         let again = self.read(&Wanted::Fragments(handles.clone()), Part::Otlp, max_bytes)?;
-        let shown = |it: &Piece| (it.trace_id, it.fragment, it.bytes.clone());
-        if !again.iter().map(shown).eq(pieces.iter().map(shown)) {
-            let found: Vec<u64> = again.iter().map(|it| it.fragment).collect();
-            let text = format!(
-                "`read` of the handles {}, which `read` of {} has just given, gives the pieces of {}, or other bytes; it has to give the same pieces in the order asked",
-                numbers(&handles),
-                these(ids),
-                numbers(&found)
-            );
-            return Err(Breach::new("read.fragments", text));
+        let mut is_same = again == pieces;
+        let mut found = again;
+        if is_same {
+            handles.reverse();
+            found = self.read(&Wanted::Fragments(handles.clone()), Part::Otlp, max_bytes)?;
+            let opposite = pieces.iter().rev();
+            let shown = |it: &Piece| (it.trace_id, it.fragment, it.bytes.clone());
+            is_same = found.iter().map(shown).eq(opposite.map(shown));
         }
-        Ok(())
+        if is_same {
+            return Ok(());
+        }
+        let found: Vec<u64> = found.iter().map(|it| it.fragment).collect();
+        let text = format!(
+            "`read` of the handles {}, which `read` of {} has just given, gives the pieces of {}, or other bytes; it has to give the same pieces in the order asked",
+            numbers(&handles),
+            these(ids),
+            numbers(&found)
+        );
+        Err(Breach::new("read.fragments", text))
     }
 
     /// Checks that these are one part of all fragments of these traces.
     fn check_pieces(&self, ids: &[TraceId], part: Part, found: &[Piece]) -> Result<(), Breach> {
-        let form = |it: &StoredFragment| match part {
-            Part::Otlp => it.otlp.clone(),
-            Part::Digest => it.digest.clone(),
-        };
         let due = ids.iter().flat_map(|id| self.stored.of_trace(*id));
-        let due: Vec<(TraceId, Vec<u8>)> = due.map(|it| (it.trace_id, form(it))).collect();
-        let found = found.iter().map(|it| (it.trace_id, it.bytes.clone()));
-        let found: Vec<(TraceId, Vec<u8>)> = found.collect();
+        let due = due.map(|it| (it.trace_id, it.part(part)));
+        let due: Vec<(TraceId, &[u8])> = due.collect();
+        let found = found.iter().map(|it| (it.trace_id, it.bytes.as_slice()));
+        let found: Vec<(TraceId, &[u8])> = found.collect();
+        let all_due: BTreeSet<_> = due.iter().copied().collect();
+        let all_found: BTreeSet<_> = found.iter().copied().collect();
         let breach = |rule: &'static str, text: String| {
             let part = match part {
                 Part::Otlp => "otlp",
@@ -249,7 +288,7 @@ impl<S: Subject> Checker<S> {
         if let Some((id, _)) = found.iter().find(|it| !ids.contains(&it.0)) {
             return breach("read.wanted", format!("gives a piece of {}", this(*id)));
         }
-        if let Some((id, bytes)) = found.iter().find(|it| !due.contains(it)) {
+        if let Some((id, bytes)) = found.iter().find(|it| !all_due.contains(*it)) {
             let start = bytes.get(..bytes.len().min(16)).unwrap_or_default();
             let text = format!(
                 "gives {} bytes for {} that were never written as that, beginning with {start:?}",
@@ -258,7 +297,7 @@ impl<S: Subject> Checker<S> {
             );
             return breach("read.bytes", text);
         }
-        if let Some((id, bytes)) = due.iter().find(|it| !found.contains(it)) {
+        if let Some((id, bytes)) = due.iter().find(|it| !all_found.contains(*it)) {
             let text = format!(
                 "gives {} pieces where {} fragments were written: one of {} with {} bytes is missing",
                 found.len(),
@@ -352,9 +391,8 @@ impl<S: Subject> Checker<S> {
     }
 }
 
-/// Checks a counter. One that is zero counts nothing.
 fn counted(what: &str, told: u64, due: u64) -> Result<(), Breach> {
-    if told == due || told == 0 {
+    if told == due {
         return Ok(());
     }
     let text = format!("`statistics` tells of {told} {what}, where there are {due}");
@@ -364,4 +402,85 @@ fn counted(what: &str, told: u64, due: u64) -> Result<(), Breach> {
 /// Numbers in messages.
 fn numbers<'a>(numbers: impl IntoIterator<Item = &'a u64, IntoIter: ExactSizeIterator>) -> String {
     listed(numbers.into_iter().map(u64::to_string))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fragment::fragment;
+    use super::super::subject::Called;
+    use super::*;
+    use crate::{Batch, Pieces, Sightings};
+
+    /// Takes every write, and has these counters.
+    struct Counting(Counts);
+
+    impl Subject for Counting {
+        fn instancing(&self) -> Instancing {
+            Instancing::Exclusive
+        }
+
+        fn write(&mut self, _: Timestamp, _: Vec<Batch>) -> Called<()> {
+            Ok(Ok(()))
+        }
+
+        fn refresh(&mut self) -> Called<()> {
+            Ok(Ok(()))
+        }
+
+        fn find(&mut self, _: &Search, _: Option<&[u8]>, _: u32) -> Called<Sightings> {
+            let (found, floor, resume) = (Vec::new(), 0, None);
+            Ok(Ok(Sightings {
+                found,
+                floor,
+                resume,
+            }))
+        }
+
+        fn read(&mut self, _: &Wanted, _: Part, _: Option<&[u8]>, _: u32) -> Called<Pieces> {
+            let (pieces, resume) = (Vec::new(), None);
+            Ok(Ok(Pieces { pieces, resume }))
+        }
+
+        fn services(&mut self) -> Called<Vec<String>> {
+            Ok(Ok(Vec::new()))
+        }
+
+        fn operations(&mut self, _: &str) -> Called<Vec<Operation>> {
+            Ok(Ok(Vec::new()))
+        }
+
+        fn statistics(&mut self) -> Result<Counts, Breach> {
+            Ok(self.0)
+        }
+    }
+
+    fn written(counts: Counts, counts_all: bool) -> Result<Counts, Breach> {
+        let mut checker = Checker::new(Counting(counts));
+        if counts_all {
+            checker.expect_all_counters();
+        }
+        checker.write([fragment(1)])
+    }
+
+    #[test]
+    fn a_counter_that_is_zero_may_count_nothing_unless_all_are_expected() {
+        let bytes = Counts {
+            bytes: 7,
+            ..Counts::default()
+        };
+        assert_eq!(written(bytes, false), Ok(bytes));
+        let rule = |counted: Result<Counts, Breach>| counted.map_err(|it| it.rule.into_owned());
+        assert_eq!(
+            rule(written(bytes, true)),
+            Err("statistics.true".to_owned())
+        );
+        let wrong = Counts {
+            spans: 2,
+            ..Counts::default()
+        };
+        assert_eq!(
+            rule(written(wrong, false)),
+            Err("statistics.true".to_owned())
+        );
+    }
 }

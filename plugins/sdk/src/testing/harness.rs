@@ -21,7 +21,9 @@ impl<P: Plugin> Harness<P> {
 
     /// Takes an opened plugin that is still empty.
     pub fn new(plugin: P) -> Self {
-        Self(Checker::new(Native(plugin)))
+        let mut checker = Checker::new(Native(plugin));
+        checker.expect_all_counters();
+        Self(checker)
     }
 
     /// As [`Checker::set_max_traces`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fragment::FragmentBuilder;
-use crate::{DurationRange, Fragment, Operation, Search, Term, TimeRange, TraceId};
+use crate::{DurationRange, Fragment, Operation, Part, Search, Term, TimeRange, TraceId};
 
 /// A plugin's expected contents: a list of fragments in the order written.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,14 @@ impl Stored {
 // === impl StoredFragment ===
 
 impl StoredFragment {
+    /// Returns one part of it.
+    pub fn part(&self, part: Part) -> &[u8] {
+        match part {
+            Part::Otlp => &self.otlp,
+            Part::Digest => &self.digest,
+        }
+    }
+
     /// Returns it as a plugin sees it, without its operations.
     pub fn view(&self) -> Fragment<'_> {
         Fragment {

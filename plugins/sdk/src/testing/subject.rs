@@ -90,7 +90,17 @@ impl<P: Plugin> Subject for Native<P> {
         resume: Option<&[u8]>,
         max_bytes: u32,
     ) -> Called<Pieces> {
-        Ok(self.0.read(wanted, part, resume, max_bytes))
+        let page = self.0.read(wanted, part, resume, max_bytes);
+        if let Ok(page) = &page {
+            // Less than a host takes.
+            let bytes: usize = page.pieces.iter().map(|piece| piece.bytes.len()).sum();
+            let last = page.pieces.last().map_or(0, |piece| piece.bytes.len());
+            if bytes - last > max_bytes as usize {
+                let text = format!("a page of {bytes} bytes for {max_bytes}");
+                return Err(Breach::new("read.size", text));
+            }
+        }
+        Ok(page)
     }
 
     fn services(&mut self) -> Called<Vec<String>> {
