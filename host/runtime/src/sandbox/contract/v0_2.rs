@@ -322,32 +322,23 @@ impl From<reader::Piece> for storage::Piece {
     }
 }
 
-/// The lists of a batch as `write` takes them: the large ones are borrowed, only the short ones are built anew.
-pub(super) struct BatchLists<'a> {
-    batch: &'a storage::Batch,
-    services: Vec<&'a str>,
-    operations: Vec<writer::BatchOperation<'a>>,
-    fragments: Vec<writer::Fragment>,
-}
-
-// === impl BatchLists ===
-
-impl<'a> BatchLists<'a> {
-    pub(super) fn new(batch: &'a storage::Batch) -> Self {
-        let operations = batch.named_operations();
-        let operations = operations.map(|(operation, name)| writer::BatchOperation {
+impl<'a> From<(&storage::BatchOperation, &'a str)> for writer::BatchOperation<'a> {
+    fn from((operation, name): (&storage::BatchOperation, &'a str)) -> Self {
+        Self {
             service: operation.service,
             name,
             kind: operation.kind.into(),
-        });
-        Self {
-            batch,
-            services: batch.services().iter().map(String::as_str).collect(),
-            operations: operations.collect(),
-            fragments: batch.facts().map(Into::into).collect(),
         }
     }
+}
 
+pub(super) type BatchLists<'a> =
+    shared::BatchLists<'a, writer::BatchOperation<'a>, writer::Fragment>;
+
+// === impl BatchLists ===
+
+impl BatchLists<'_> {
+    /// The batch as `write` takes it.
     pub(super) fn batch(&self) -> writer::Batch<'_> {
         writer::Batch {
             services: &self.services,

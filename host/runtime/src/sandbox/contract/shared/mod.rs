@@ -13,6 +13,8 @@ pub(super) use self::exports::{calls, signatures};
 pub(super) use self::imports::{kv_functions, log_functions};
 pub(super) use self::types::conversions;
 
+use larder_model::storage;
+
 use super::GuestError;
 
 /// The result of a call in the host's own types.
@@ -41,4 +43,29 @@ pub(super) fn halves(id: u128) -> [u64; 2] {
         reason = "the two halves, on purpose"
     )]
     [(id >> 64) as u64, id as u64]
+}
+
+/// The lists of a batch as `write` takes them, with a version's types: the large ones are borrowed, only the short ones are built anew.
+pub(super) struct BatchLists<'a, Operation, Fragment> {
+    pub(super) batch: &'a storage::Batch,
+    pub(super) services: Vec<&'a str>,
+    pub(super) operations: Vec<Operation>,
+    pub(super) fragments: Vec<Fragment>,
+}
+
+// === impl BatchLists ===
+
+impl<'a, Operation, Fragment> BatchLists<'a, Operation, Fragment>
+where
+    Operation: From<(&'a storage::BatchOperation, &'a str)>,
+    Fragment: From<(&'a storage::FragmentFacts, &'a storage::Ends)>,
+{
+    pub(super) fn new(batch: &'a storage::Batch) -> Self {
+        Self {
+            batch,
+            services: batch.services().iter().map(String::as_str).collect(),
+            operations: batch.named_operations().map(Operation::from).collect(),
+            fragments: batch.facts().map(Fragment::from).collect(),
+        }
+    }
 }
