@@ -5,9 +5,7 @@ mod trouble;
 
 use larder_plugin::testing::{self, Breach, Checker, FragmentBuilder, Subject, batch, fragment};
 use larder_plugin::{Error, Part, Search, SpanKind, TraceId, Wanted};
-use larder_runtime::plugin::GuestError;
 
-use crate::convert::raised;
 use crate::world::{Opening, World};
 
 /// A case that ended without a breach.
@@ -98,12 +96,12 @@ fn unknown_setting(world: &World) -> Tried {
         ..Opening::default()
     };
     match world.open_on(world.namespace()?, &opening)? {
-        Err(GuestError::InvalidArgument(_)) => Ok(Passed::All),
+        Err(Error::InvalidArgument(_)) => Ok(Passed::All),
         Err(error) => Err(Breach::new(
             "open.setting",
             format!(
                 "`open` with the setting `no-such-setting` raised {}; it has to raise invalid-argument",
-                raised(&error)
+                testing::raised(&error)
             ),
         )),
         Ok(_) => Err(Breach::new(

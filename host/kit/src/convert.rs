@@ -23,7 +23,7 @@ pub(crate) fn called<T, U>(
     Ok(called.map(answer).map_err(error))
 }
 
-fn error(error: GuestError) -> Error {
+pub(crate) fn error(error: GuestError) -> Error {
     match error {
         GuestError::InvalidArgument(text) => Error::InvalidArgument(text),
         GuestError::ResourceExhausted(text) => Error::ResourceExhausted(text),
@@ -31,18 +31,6 @@ fn error(error: GuestError) -> Error {
         GuestError::DataLoss(text) => Error::DataLoss(text),
         GuestError::Other(text) => Error::Other(text),
     }
-}
-
-/// An error's kind in the contract's words, and its text.
-pub(crate) fn raised(error: &GuestError) -> String {
-    let (kind, text) = match error {
-        GuestError::InvalidArgument(text) => ("invalid-argument", text),
-        GuestError::ResourceExhausted(text) => ("resource-exhausted", text),
-        GuestError::Unavailable(text) => ("unavailable", text),
-        GuestError::DataLoss(text) => ("data-loss", text),
-        GuestError::Other(text) => ("other", text),
-    };
-    format!("{kind}: {text}")
 }
 
 pub(crate) fn batch(batch: &Batch) -> storage::Batch {

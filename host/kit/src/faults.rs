@@ -3,30 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use larder_plugin::testing::kv::Fault;
 use larder_store::{Change, Claim, Error, Key, Namespace, Object, Page, Scan};
 use parking_lot::Mutex;
 
-/// What happens to a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It is not made.
-    Unavailable,
-    /// It is not made, as the tenant's quota is reached.
-    QuotaExceeded,
-    /// It is made, and the plugin is told that this is not known.
-    Unknown,
-    /// Of objects some are stored, and every later change fails, as when the host has gone.
-    Crash,
-}
-
-impl Fault {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Unavailable,
-        Self::QuotaExceeded,
-        Self::Unknown,
-        Self::Crash,
-    ];
-}
+/// All that can happen to a change.
+pub(crate) const ALL: [Fault; 4] = [
+    Fault::Unavailable,
+    Fault::QuotaExceeded,
+    Fault::Unknown,
+    Fault::Crash,
+];
 
 /// See the module.
 pub(crate) struct Faulty {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use larder_plugin::testing::{Breach, Called, Subject, answered};
+use larder_plugin::testing::{Breach, Called, Subject, answered, raised};
 use larder_plugin::{
     Batch, Counts, Instancing, Operation, Part, Pieces, Search, Sightings, Timestamp, Wanted,
 };
@@ -12,6 +12,9 @@ use larder_store::Namespace;
 
 use crate::convert;
 use crate::world::{Opening, World};
+
+/// More steps of upkeep than a small store can need.
+const MAX_STEPS: usize = 10_000;
 
 /// See the module.
 pub(crate) struct Sandboxed<'w> {
@@ -26,7 +29,7 @@ pub(crate) struct Sandboxed<'w> {
 // === impl Sandboxed ===
 
 impl<'w> Sandboxed<'w> {
-    /// Takes the writer and then the readers. There has to be a writer.
+    /// Takes the writer and the readers that were opened on this store.
     pub(crate) fn new(
         world: &'w World,
         namespace: Arc<dyn Namespace>,
@@ -55,7 +58,7 @@ impl<'w> Sandboxed<'w> {
                 "open.again",
                 format!(
                     "`open` on a store that it has written to raised {}",
-                    convert::raised(&error)
+                    raised(&error)
                 ),
             )),
         }
@@ -120,9 +123,6 @@ impl<'w> Sandboxed<'w> {
         }
     }
 }
-
-/// More steps of upkeep than a small store can need.
-const MAX_STEPS: usize = 10_000;
 
 impl Subject for Sandboxed<'_> {
     fn instancing(&self) -> Instancing {

@@ -10,7 +10,7 @@ use crate::Options;
 use crate::generate;
 use crate::report::{Case, Outcome};
 use crate::sandboxed::Sandboxed;
-use crate::story::{Step, Story};
+use crate::story::{Fragment, Step, Story};
 use crate::world::World;
 
 /// Shorter stories that are tried after one has failed.
@@ -62,12 +62,11 @@ pub(crate) fn random(world: &World, options: &Options) -> Case {
             }
         }
     });
-    let progress = progress.into_inner();
     let Progress {
         stories,
         calls,
         rule,
-    } = progress;
+    } = progress.into_inner();
     let (name, outcome) = match played {
         Ok(()) => (
             format!("{stories} random stories of {calls} calls"),
@@ -134,7 +133,7 @@ fn play(world: &World, story: &Story) -> Result<(), Breach> {
 fn call(world: &World, checker: &mut Checker<Sandboxed<'_>>, step: &Step) -> Result<(), Breach> {
     match step {
         Step::Write(fragments) => {
-            checker.write(fragments.iter().map(crate::story::Fragment::builder))?;
+            checker.write(fragments.iter().map(Fragment::builder))?;
         }
         Step::Find {
             search,
@@ -148,7 +147,7 @@ fn call(world: &World, checker: &mut Checker<Sandboxed<'_>>, step: &Step) -> Res
             let mut finding = Finding::begin(checker, &search)?;
             while finding.page(checker, limits.next().unwrap_or(1).max(1))? {
                 if let Some(fragments) = between.next() {
-                    checker.write(fragments.iter().map(crate::story::Fragment::builder))?;
+                    checker.write(fragments.iter().map(Fragment::builder))?;
                 }
             }
             let found = finding.end(checker)?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use larder_core::telemetry::Metrics;
 use larder_model::DEFAULT_TENANT;
-use larder_plugin::testing::Breach;
+use larder_plugin::testing::{Breach, Called, answered};
 use larder_runtime::plugin::{
-    Component, Direct, Error, GuestError, Host, Instancing, LoadChecks, PluginConfig, Runtime,
+    Component, Direct, Error, Host, Instancing, LoadChecks, PluginConfig, Runtime,
 };
 use larder_store::{Driver as _, MemoryDriver, Namespace};
 use parking_lot::Mutex;
 
-use crate::convert::{ended, raised};
+use crate::convert::called;
 use crate::notes::Notes;
 use crate::sandboxed::Sandboxed;
 
@@ -91,17 +91,20 @@ impl World {
 
     /// Opens the plugin as configured, on an empty store.
     pub(crate) fn open(&self) -> Result<Sandboxed<'_>, Breach> {
-        let opened = self.open_on(self.namespace()?, &Opening::default())?;
-        opened
-            .map_err(|error| Breach::new("open.error", format!("`open` raised {}", raised(&error))))
+        self.open_in(self.namespace()?)
     }
 
-    /// Opens the plugin on a store. The inner error is what `open` raised.
+    /// Opens the plugin as configured, on a store.
+    pub(crate) fn open_in(&self, namespace: Arc<dyn Namespace>) -> Result<Sandboxed<'_>, Breach> {
+        answered("open", self.open_on(namespace, &Opening::default()))
+    }
+
+    /// Opens the plugin on a store.
     pub(crate) fn open_on(
         &self,
         namespace: Arc<dyn Namespace>,
         opening: &Opening,
-    ) -> Result<Result<Sandboxed<'_>, GuestError>, Breach> {
+    ) -> Called<Sandboxed<'_>> {
         let mut config = self.component.config().clone();
         config.settings.extend(opening.setting.clone());
         config.limits.memory = opening.memory.unwrap_or(config.limits.memory);
@@ -111,7 +114,7 @@ impl World {
             let claim = claim.map_err(|error| store(&error))?;
             let open = async |claim| {
                 let opened = Direct::open(&component, Arc::clone(&namespace), claim).await;
-                opened.map_err(|it| ended("open", &it))
+                called("open", opened, |instance| instance)
             };
             let writer = match open(Some(&claim)).await? {
                 Ok(writer) => writer,

@@ -35,7 +35,7 @@ pub(super) fn fill(world: &World, memory: u64) -> Tried {
         Err(error) => {
             return Ok(Passed::Skipped(format!(
                 "`open` refuses that: {}",
-                crate::convert::raised(&error)
+                raised(&error)
             )));
         }
     };

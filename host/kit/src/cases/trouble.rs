@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use larder_plugin::testing::kv::Fault;
 use larder_plugin::testing::{
     Breach, Subject, answered, batch, find_all, fragment, raised, read_all,
 };
 use larder_plugin::{Part, Search, TraceId, Wanted};
 
 use super::{Passed, Tried};
-use crate::convert;
-use crate::faults::{Fault, Faulty};
+use crate::faults::{ALL, Faulty};
 use crate::sandboxed::Sandboxed;
-use crate::world::{Opening, World};
+use crate::world::World;
 
 const HOUR: u64 = 3_600_000_000_000;
 /// More changes of kv than a small write can make.
@@ -65,7 +65,7 @@ pub(super) fn faults(world: &World) -> Tried {
     if !world.is_replicated() {
         return Ok(Passed::Skipped("it keeps nothing in kv".to_owned()));
     }
-    for fault in Fault::ALL {
+    for fault in ALL {
         for after in 0..MOST_CHANGES {
             if !fault_at(world, fault, after)? {
                 break;
@@ -78,13 +78,7 @@ pub(super) fn faults(world: &World) -> Tried {
 /// Returns false once there are fewer changes than that.
 fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
     let faulty = Arc::new(Faulty::new(world.namespace()?));
-    let opened = world.open_on(Arc::clone(&faulty) as _, &Opening::default())?;
-    let mut subject = opened.map_err(|error| {
-        Breach::new(
-            "open.error",
-            format!("`open` raised {}", convert::raised(&error)),
-        )
-    })?;
+    let mut subject = world.open_in(Arc::clone(&faulty) as _)?;
     let write = |subject: &mut Sandboxed<'_>, now: u64| {
         let built = |it: u128| {
             let built = fragment(u128::from(now) * 10 + it).terms([now]);
@@ -96,8 +90,7 @@ fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
     let mut acknowledged = vec![1];
     answered("write", write(&mut subject, 1))?;
     faulty.plan(after, fault);
-    let has_written = write(&mut subject, 2)?.is_ok();
-    if has_written {
+    if write(&mut subject, 2)?.is_ok() {
         acknowledged.push(2);
     }
     for _ in 0..20 {

@@ -19,7 +19,6 @@ use crate::sandbox::guest::{Cause, Failure, Gauge, Instance, KvAccess};
 pub struct Direct {
     /// `None` once a call has ended it.
     instance: Option<Instance>,
-    gauge: Gauge,
 }
 
 /// Why a call gave no answer that can be used, besides an error that the plugin raised.
@@ -54,13 +53,7 @@ impl Direct {
         let opened = starter::raised_by_open(&mut instance, component.config(), role).await;
         Ok(opened.map_err(NoAnswer::from)?.map(|()| Self {
             instance: Some(instance),
-            gauge,
         }))
-    }
-
-    /// Bytes of memory that the instance has taken.
-    pub fn memory_used(&self) -> u64 {
-        self.gauge.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The contract's `writer.write`.
