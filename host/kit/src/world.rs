@@ -113,7 +113,8 @@ impl World {
             let claim = namespace.claim(&MemoryDriver::new().writer_id()).await;
             let claim = claim.map_err(|error| store(&error))?;
             let open = async |claim| {
-                let opened = Direct::open(&component, Arc::clone(&namespace), claim).await;
+                let opened =
+                    Direct::open(&component, DEFAULT_TENANT, Arc::clone(&namespace), claim).await;
                 called("open", opened, |instance| instance)
             };
             let writer = match open(Some(&claim)).await? {

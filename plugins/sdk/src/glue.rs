@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::bindings::exports::larder::storage::{
-    integrity, lifecycle, reader, replication, upkeep, writer,
+    integrity, lifecycle, purging, reader, replication, upkeep, writer,
 };
 use crate::{
     Batch, Checked, Counts, Environment, Error, Operation, Part, Pieces, Plugin, Remade, Repaired,
@@ -85,6 +85,12 @@ impl<I: Instance> integrity::Guest for Component<I> {
 
     fn repair(now: Timestamp, remade: Vec<Remade>) -> Result<Repaired, Error> {
         opened::<I, _>(|plugin| plugin.repair(now, &remade))
+    }
+}
+
+impl<I: Instance> purging::Guest for Component<I> {
+    fn purge() -> Result<(), Error> {
+        opened::<I, _>(Plugin::purge)
     }
 }
 

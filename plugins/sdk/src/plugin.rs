@@ -68,6 +68,14 @@ pub trait Plugin: Sized + 'static {
         Ok(false)
     }
 
+    /// Deletes all that the tenant has stored outside of this instance and of [`kv`](crate::kv), which the host empties itself. Called only
+    /// where the operator grants connections. The default says that the plugin cannot.
+    fn purge(&mut self) -> Result<(), Error> {
+        Err(Error::Other(
+            "it cannot delete what it keeps outside of Larder".to_owned(),
+        ))
+    }
+
     /// Counts what is stored now and what was dropped since `open`, and tells when the oldest of it was written; zeros and `None` unless the
     /// plugin counts. It should only read counters.
     fn statistics(&self) -> Counts {

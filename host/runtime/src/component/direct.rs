@@ -36,12 +36,13 @@ pub type DirectResult<T> = Result<Result<T, GuestError>, NoAnswer>;
 // === impl Direct ===
 
 impl Direct {
-    /// Opens an instance on this namespace: a writer under the claim, or a reader without one.
+    /// Opens an instance for a tenant of this name, on this namespace: a writer under the claim, or a reader without one.
     ///
     /// # Errors
     /// As of every call.
     pub async fn open(
         component: &Component,
+        tenant: &str,
         namespace: Arc<dyn Namespace>,
         claim: Option<&Claim>,
     ) -> DirectResult<Self> {
@@ -50,7 +51,7 @@ impl Direct {
         let started = Instance::start(&component.instance_config(&gauge), kv).await;
         let mut instance = started.map_err(NoAnswer::from)?;
         let role = claim.map_or(Role::Reader, |claim| Role::Writer(Identity::from(claim)));
-        let opened = starter::raised_by_open(&mut instance, component.config(), role).await;
+        let opened = starter::raised_by_open(&mut instance, component.config(), tenant, role).await;
         Ok(opened.map_err(NoAnswer::from)?.map(|()| Self {
             instance: Some(instance),
         }))
@@ -60,6 +61,13 @@ impl Direct {
     pub async fn write(&mut self, now: u64, batches: &[&Batch]) -> DirectResult<()> {
         let instance = self.instance()?;
         let called = instance.write(now, batches, 1).await;
+        self.ended(called)
+    }
+
+    /// The contract's `purging.purge`.
+    pub async fn purge(&mut self) -> DirectResult<()> {
+        let instance = self.instance()?;
+        let called = instance.purge().await;
         self.ended(called)
     }
 

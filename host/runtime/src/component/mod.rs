@@ -318,7 +318,7 @@ impl Component {
     async fn open_trial(&self, mut trial: Trial, gauge: &Gauge) -> Result<(), OpenError> {
         let claim = trial.claim().await?;
         let role = Role::Writer(Identity::from(&claim));
-        starter::open(&mut trial.instance, &self.config, role).await?;
+        starter::open(&mut trial.instance, &self.config, "", role).await?;
         self.tried.get_or_init(|| gauge.load(Ordering::Relaxed));
         Ok(())
     }

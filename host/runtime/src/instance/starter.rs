@@ -271,7 +271,7 @@ impl Starter {
     ) -> Result<Instance, OpenError> {
         let started = Instance::start(&component.instance_config(&self.gauge), kv).await;
         let mut instance = started.map_err(OpenError::Failed)?;
-        let opened = open(&mut instance, component.config(), role).await;
+        let opened = open(&mut instance, component.config(), self.tenant(), role).await;
         if instance.is_fenced() {
             return Err(OpenError::Failed(Failure::fenced()));
         }
@@ -297,9 +297,10 @@ fn keep_in(
 pub(crate) async fn open(
     instance: &mut Instance,
     config: &PluginConfig,
+    tenant: &str,
     role: Role<'_>,
 ) -> Result<(), OpenError> {
-    match raised_by_open(instance, config, role).await {
+    match raised_by_open(instance, config, tenant, role).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(raised)) => Err(OpenError::Refused(refusal::describe(&raised))),
         Err(failure) => Err(OpenError::Failed(failure)),
@@ -310,10 +311,12 @@ pub(crate) async fn open(
 pub(crate) async fn raised_by_open(
     instance: &mut Instance,
     config: &PluginConfig,
+    tenant: &str,
     role: Role<'_>,
 ) -> Called<()> {
     let environment = Environment {
         role,
+        tenant,
         memory_limit: config.limits.memory,
         seed: RandomState::new().hash_one(0),
         settings: &config.settings,

@@ -12,12 +12,12 @@ use wit_parser::Resolve;
 type Export = (&'static str, &'static str, &'static str);
 
 /// All that a plugin may export.
-const EXPORTS: [Export; 13] = [
+const EXPORTS: [Export; 14] = [
     ("lifecycle", "describe", "(result i32)"),
     (
         "lifecycle",
         "open",
-        "(param i32 i32 i32 i32 i64 i64 i32 i32) (result i32)",
+        "(param i32 i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)",
     ),
     ("writer", "write", "(param i64 i64 i32 i32) (result i32)"),
     (
@@ -38,6 +38,7 @@ const EXPORTS: [Export; 13] = [
     ("replication", "retire", "(result i32)"),
     ("integrity", "check", "(param i32 i32 i32) (result i32)"),
     ("integrity", "repair", "(param i64 i32 i32) (result i32)"),
+    ("purging", "purge", "(result i32)"),
 ];
 
 /// An export in version 0.1.0, as in [`EXPORTS`]; `None` for one that it does not have.
@@ -52,14 +53,14 @@ fn in_0_1(export: Export) -> Option<Export> {
         "write" => Some((interface, function, "(param i64 i32 i32) (result i32)")),
         "maintain" => Some(("lifecycle", function, "(param i64 i64) (result i32)")),
         "statistics" | "check" => Some(("lifecycle", function, ty)),
-        "repair" | "retire" | "refresh" => None,
+        "repair" | "retire" | "refresh" | "purge" => None,
         _ => Some(export),
     }
 }
 
 /// An export of the contract without what may be left out, as in [`EXPORTS`].
 fn in_plugin(export: Export) -> Option<Export> {
-    let is_optional = ["upkeep", "replication", "integrity"].contains(&export.0);
+    let is_optional = ["upkeep", "replication", "integrity", "purging"].contains(&export.0);
     (!is_optional).then_some(export)
 }
 

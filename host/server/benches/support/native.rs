@@ -225,6 +225,7 @@ impl<P: Plugin> Instance<P> {
         });
         let environment = Environment {
             role,
+            tenant: "default".to_owned(),
             memory_limit: opening.memory,
             seed: 0x5eed,
             settings: settings.collect(),

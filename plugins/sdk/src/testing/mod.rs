@@ -58,6 +58,7 @@ pub fn writer(id: &str) -> Role {
 pub fn environment(settings: &[(&str, &str)]) -> Environment {
     Environment {
         role: writer("test"),
+        tenant: "default".to_owned(),
         memory_limit: 1 << 30,
         seed: 0x5eed,
         settings: settings

@@ -47,6 +47,9 @@ pub(crate) enum Exports {
     V0_2(v0_2::Plugin),
 }
 
+/// The reason why what a plugin keeps outside of the host cannot be purged.
+const NO_PURGE: &str =
+    "it does not export `purging`, so what it keeps outside of Larder has to be deleted there";
 /// The reason why a plugin that was built for 0.1.0 cannot repair.
 const NO_REPAIR: &str = "it was built for version 0.1.0 of the contract, which has no `repair`";
 
@@ -73,6 +76,8 @@ pub(crate) struct Info {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Environment<'a> {
     pub(crate) role: Role<'a>,
+    /// From 0.2.0 on. Empty for an instance that is tried out.
+    pub(crate) tenant: &'a str,
     /// In bytes.
     pub(crate) memory_limit: u64,
     pub(crate) seed: u64,

@@ -30,13 +30,25 @@ use self::bindings::exports::larder::storage::{lifecycle, reader, writer};
 use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
-use super::{Environment, GuestError, Info, NO_REPAIR, Role, Sizes};
+use super::{Environment, GuestError, Info, NO_PURGE, NO_REPAIR, Role, Sizes};
 use crate::sandbox::guest::GuestState;
 
 pub(crate) use self::bindings::{Plugin, PluginPre};
 
 impl Plugin {
     calls! { describe, open, find, read, services, operations }
+
+    fn environment<'a>(
+        environment: &Environment<'a>,
+        settings: &'a [lifecycle::Setting<'a>],
+    ) -> lifecycle::Environment<'a> {
+        lifecycle::Environment {
+            role: environment.role.into(),
+            memory_limit: environment.memory_limit,
+            seed: environment.seed,
+            settings,
+        }
+    }
 }
 
 impl types::Host for GuestState {}
@@ -204,6 +216,15 @@ impl Plugin {
         _: &mut Store<GuestState>,
     ) -> impl Future<Output = wasmtime::Result<Result<bool, GuestError>>> + use<> {
         std::future::ready(Ok(Ok(false)))
+    }
+
+    /// This version has no `purging`.
+    #[expect(clippy::unused_self, reason = "as of every version")]
+    pub(crate) fn purge(
+        &self,
+        _: &mut Store<GuestState>,
+    ) -> impl Future<Output = wasmtime::Result<Result<(), GuestError>>> + use<> {
+        std::future::ready(Ok(Err(GuestError::Other(NO_PURGE.to_owned()))))
     }
 
     /// This version has no `repair`, and [`LinkedComponent::check_repair`](super::LinkedComponent::check_repair) says so before.

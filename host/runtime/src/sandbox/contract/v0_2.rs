@@ -28,12 +28,12 @@ use wasmtime::component::InstancePre;
 use wasmtime::{AsContextMut, Store};
 
 use self::bindings::exports::larder::storage::{
-    integrity, lifecycle, reader, replication, upkeep, writer,
+    integrity, lifecycle, purging, reader, replication, upkeep, writer,
 };
 use self::bindings::larder::storage::{kv, log, types};
 use super::shared::{self, calls, conversions, kv_functions, log_functions, signatures};
 use super::typecheck::{Check, ExportTypes};
-use super::{Environment, GuestError, Info, Role, Sizes};
+use super::{Environment, GuestError, Info, NO_PURGE, Role, Sizes};
 use crate::sandbox::guest::GuestState;
 
 /// The reason why a plugin without `integrity` cannot repair.
@@ -52,6 +52,7 @@ pub(crate) struct PluginPre {
     upkeep: Option<upkeep::GuestIndices>,
     replication: Option<replication::GuestIndices>,
     integrity: Option<integrity::GuestIndices>,
+    purging: Option<purging::GuestIndices>,
 }
 
 /// The exports of an instance. What it may leave out is `None`, and answered as the contract says.
@@ -62,6 +63,7 @@ pub(crate) struct Plugin {
     upkeep: Option<upkeep::Guest>,
     replication: Option<replication::Guest>,
     integrity: Option<integrity::Guest>,
+    purging: Option<purging::Guest>,
 }
 
 // === impl PluginPre ===
@@ -86,6 +88,9 @@ impl PluginPre {
             integrity: has("integrity")
                 .then(|| integrity::GuestIndices::new(&pre))
                 .transpose()?,
+            purging: has("purging")
+                .then(|| purging::GuestIndices::new(&pre))
+                .transpose()?,
             pre,
         })
     }
@@ -109,6 +114,7 @@ impl PluginPre {
         let upkeep = self.upkeep.as_ref();
         let replication = self.replication.as_ref();
         let integrity = self.integrity.as_ref();
+        let purging = self.purging.as_ref();
         Ok(Plugin {
             lifecycle: self.lifecycle.load(&mut store, &instance)?,
             writer: self.writer.load(&mut store, &instance)?,
@@ -120,6 +126,9 @@ impl PluginPre {
                 .map(|it| it.load(&mut store, &instance))
                 .transpose()?,
             integrity: integrity
+                .map(|it| it.load(&mut store, &instance))
+                .transpose()?,
+            purging: purging
                 .map(|it| it.load(&mut store, &instance))
                 .transpose()?,
         })
@@ -138,6 +147,19 @@ impl Plugin {
     }
 
     calls! { describe, open, find, read, services, operations }
+
+    fn environment<'a>(
+        environment: &Environment<'a>,
+        settings: &'a [lifecycle::Setting<'a>],
+    ) -> lifecycle::Environment<'a> {
+        lifecycle::Environment {
+            role: environment.role.into(),
+            tenant: environment.tenant,
+            memory_limit: environment.memory_limit,
+            seed: environment.seed,
+            settings,
+        }
+    }
 
     pub(crate) async fn write(
         &self,
@@ -199,6 +221,16 @@ impl Plugin {
             return Ok(Ok(false));
         };
         Ok(shared::answer(guest.call_retire(store).await?))
+    }
+
+    pub(crate) async fn purge(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Result<(), GuestError>> {
+        let Some(guest) = &self.purging else {
+            return Ok(Err(GuestError::Other(NO_PURGE.to_owned())));
+        };
+        Ok(shared::answer(guest.call_purge(store).await?))
     }
 
     pub(crate) async fn check(
@@ -374,6 +406,9 @@ pub(super) fn check_exports(exports: &ExportTypes<'_>) -> Vec<Check> {
             exports.function::<(), (Result<(), types::Error>,)>("replication", "refresh"),
             exports.function::<(), (Result<bool, types::Error>,)>("replication", "retire"),
         ]);
+    }
+    if exports.interface("purging").is_some() {
+        checks.push(exports.function::<(), (Result<(), types::Error>,)>("purging", "purge"));
     }
     if exports.interface("integrity").is_some() {
         checks.extend([

@@ -201,6 +201,11 @@ impl Instance {
         }
     }
 
+    /// Has the guest delete what it keeps outside of kv.
+    pub(crate) async fn purge(&mut self) -> Called<()> {
+        call!(self, self.timeout, purge())
+    }
+
     pub(crate) async fn check(&mut self, resume: Option<&[u8]>) -> Called<Checked> {
         call!(self, self.timeout, check(resume))
     }

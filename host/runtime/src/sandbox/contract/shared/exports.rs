@@ -21,12 +21,7 @@ macro_rules! calls {
             let settings: Vec<_> = settings
                 .map(|(name, value)| lifecycle::Setting { name, value })
                 .collect();
-            let environment = lifecycle::Environment {
-                role: environment.role.into(),
-                memory_limit: environment.memory_limit,
-                seed: environment.seed,
-                settings: &settings,
-            };
+            let environment = Self::environment(&environment, &settings);
             let guest = self.larder_storage_lifecycle();
             let called = guest.call_open(store, environment).await?;
             Ok(shared::answer(called))
