@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The guests, each with the variable that holds its path.
-const GUESTS: [(&str, &str); 4] = [
+const GUESTS: [(&str, &str); 5] = [
     ("examples/brittle.wasm", "LARDER_TESTS_BRITTLE"),
     ("examples/hostile.wasm", "LARDER_TESTS_HOSTILE"),
     (
@@ -16,6 +16,7 @@ const GUESTS: [(&str, &str); 4] = [
         "LARDER_TESTS_HOSTILE_EXCLUSIVE",
     ),
     ("examples/mistaken.wasm", "LARDER_TESTS_MISTAKEN"),
+    ("examples/reaching.wasm", "LARDER_TESTS_REACHING"),
 ];
 
 fn main() -> ExitCode {

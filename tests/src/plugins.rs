@@ -22,6 +22,8 @@ pub enum Plugin {
     Brittle,
     /// The kv plugin with the mistake that its setting `mistake` names.
     Mistaken,
+    /// A guest that reaches for what is outside of its sandbox: see `tests/guests/src/reaching.rs`.
+    Reaching,
     /// `plugins/minimal` as it was built for version 0.1.0 of the contract.
     Minimal0_1,
     /// The plugin in C that was built for version 0.1.0 of the contract.
@@ -44,6 +46,7 @@ impl Plugin {
             Self::HostileExclusive => Path::new(env!("LARDER_TESTS_HOSTILE_EXCLUSIVE")).into(),
             Self::Brittle => Path::new(env!("LARDER_TESTS_BRITTLE")).into(),
             Self::Mistaken => Path::new(env!("LARDER_TESTS_MISTAKEN")).into(),
+            Self::Reaching => Path::new(env!("LARDER_TESTS_REACHING")).into(),
             Self::Minimal0_1 => fixture("contract-0.1.0/minimal.wasm"),
             Self::C0_1 => fixture("contract-0.1.0/c.wasm"),
             Self::Replicated0_1 => fixture("contract-0.1.0/replicated.wasm"),

@@ -68,7 +68,10 @@ impl Options {
             ..Self::bare()
         };
         let options = bare.patient().environment("LARDER_KV_MIN_FREE", "0B");
-        if matches!(plugin, Plugin::Hostile | Plugin::HostileExclusive) {
+        if matches!(
+            plugin,
+            Plugin::Hostile | Plugin::HostileExclusive | Plugin::Reaching
+        ) {
             // A misdeed is meant for the next call of the test, not for one of the host's own.
             options
                 .environment("LARDER_DEPENDENCIES_KEPT", "false")
@@ -110,6 +113,12 @@ impl Options {
     #[must_use]
     pub fn setting(self, key: &str, value: &str) -> Self {
         self.arguments(["--plugin-setting".to_owned(), format!("{key}={value}")])
+    }
+
+    /// Adds a `--plugin-grant`.
+    #[must_use]
+    pub fn grant(self, grant: &str) -> Self {
+        self.arguments(["--plugin-grant", grant])
     }
 
     /// Adds an environment variable.

@@ -19,9 +19,12 @@ pub mod plugin {
     pub use larder_model::DEFAULT_TENANT;
 
     pub use crate::component::{
-        Checkup, CompileJob, Compiler, Component, Direct, DirectResult, Error, Host, Instancing,
-        Limits, LoadChecks, NoAnswer, PluginConfig, Repair, Source, State, Status, forget_derived,
+        Checkup, CompileJob, Compiler, Component, Direct, DirectResult, Error, GrantStatus, Host,
+        Instancing, Limits, LoadChecks, NoAnswer, PluginConfig, Repair, Source, State, Status,
+        forget_derived,
     };
     pub use crate::instance::{Exchanged, Plugin};
-    pub use crate::sandbox::{ContractVersion, GuestError, Runtime, RuntimeConfig};
+    pub use crate::sandbox::{
+        Authority, ContractVersion, Grants, GuestError, Runtime, RuntimeConfig, Variable,
+    };
 }

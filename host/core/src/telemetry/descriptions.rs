@@ -202,6 +202,12 @@ metrics! {
         "Times a tenant's call could not open its plugin, by what that did";
     PLUGIN_BREACHES = "larder_plugin_contract_breaches", Counter, ["tenant", "plugin", "rule"],
         "Answers of the plugin that broke the contract, by the rule broken";
+    PLUGIN_CONNECTIONS = "larder_plugin_connections", Counter, ["tenant", "plugin"],
+        "Connections that the plugin was granted and has made";
+    PLUGIN_CONNECTIONS_REFUSED = "larder_plugin_connections_refused", Counter, ["tenant", "plugin", "reason"],
+        "Connections, names and bytes that the plugin was refused, by the reason";
+    PLUGIN_NETWORK = "larder_plugin_network_bytes", Counter, ["tenant", "plugin", "network_io_direction"],
+        "What the plugin has sent and received on its connections";
     PLUGIN_MEMORY = "larder_plugin_memory_bytes", Gauge, [],
         "Linear memory of the plugin, of all tenants";
     ACCESS_REFUSED = "larder_access_refusals", Counter, ["reason"],

@@ -26,7 +26,8 @@ pub use self::text::only_tenants;
 
 use self::instruments::{IntGauge, float, powers_of_four, register, seconds};
 use self::labels::{
-    ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels, RpcLabels, RuleLabels, SettingLabels,
+    ConnectionLabels, DirectionLabels, ErrorLabels, ListLabels, OutcomeLabels, ReasonLabels,
+    RefusedLabels, RpcLabels, RuleLabels, SettingLabels,
 };
 use self::statements::StatementCollector;
 use self::storage::{DependencyMetrics, KvMetrics, StorageMetrics};
@@ -65,6 +66,9 @@ pub struct Metrics {
     plugin_restarts: Family<ErrorLabels, Counter>,
     plugin_open_failures: Family<ErrorLabels, Counter>,
     plugin_breaches: Family<RuleLabels, Counter>,
+    plugin_connections: Family<ConnectionLabels, Counter>,
+    plugin_connections_refused: Family<RefusedLabels, Counter>,
+    plugin_network: Family<DirectionLabels, Counter>,
     plugin_memory: IntGauge,
     access_refused: Family<ReasonLabels, Counter>,
     certificate_end: Family<SettingLabels, Gauge>,
@@ -126,6 +130,13 @@ impl Metrics {
                 Family::default(),
             ),
             plugin_breaches: register(on, descriptions::PLUGIN_BREACHES, Family::default()),
+            plugin_connections: register(on, descriptions::PLUGIN_CONNECTIONS, Family::default()),
+            plugin_connections_refused: register(
+                on,
+                descriptions::PLUGIN_CONNECTIONS_REFUSED,
+                Family::default(),
+            ),
+            plugin_network: register(on, descriptions::PLUGIN_NETWORK, Family::default()),
             plugin_memory: register(on, descriptions::PLUGIN_MEMORY, IntGauge::default()),
             access_refused: register(on, descriptions::ACCESS_REFUSED, Family::default()),
             certificate_end: register(on, descriptions::CERTIFICATE_END, Family::default()),
@@ -281,6 +292,35 @@ impl Metrics {
             rule: rule.to_owned(),
         };
         self.plugin_breaches.get_or_create(&labels).inc();
+    }
+
+    /// A plugin has made a connection that it is granted.
+    pub fn plugin_connected(&self, plugin: &PluginLabels) {
+        let labels = ConnectionLabels {
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
+        };
+        self.plugin_connections.get_or_create(&labels).inc();
+    }
+
+    /// A plugin was refused something of the network.
+    pub fn plugin_connection_refused(&self, plugin: &PluginLabels, reason: &'static str) {
+        let labels = RefusedLabels {
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
+            reason,
+        };
+        self.plugin_connections_refused.get_or_create(&labels).inc();
+    }
+
+    /// A plugin has sent or received bytes. `direction` is `transmit` or `receive`.
+    pub fn plugin_moved(&self, plugin: &PluginLabels, direction: &'static str, bytes: u64) {
+        let labels = DirectionLabels {
+            tenant: self.tenants.label(&plugin.tenant),
+            plugin: Arc::clone(&plugin.plugin),
+            network_io_direction: direction,
+        };
+        self.plugin_network.get_or_create(&labels).inc_by(bytes);
     }
 
     fn error_labels(&self, plugin: &PluginLabels, error_type: &'static str) -> ErrorLabels {

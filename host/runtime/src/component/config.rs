@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Source;
+use crate::sandbox::Grants;
 
 /// One tenant's plugin: which, with which settings of its own, and within which limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +14,8 @@ pub struct PluginConfig {
     pub settings: Vec<(String, String)>,
     /// Its limits.
     pub limits: Limits,
+    /// What it is granted besides its sandbox.
+    pub grants: Grants,
 }
 
 /// Limits of a plugin and of the queue before it.

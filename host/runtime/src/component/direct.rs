@@ -48,7 +48,10 @@ impl Direct {
     ) -> DirectResult<Self> {
         let gauge = Gauge::default();
         let kv = KvAccess::new(namespace, claim.cloned());
-        let started = Instance::start(&component.instance_config(&gauge), kv).await;
+        let granted = component
+            .granted(tenant)
+            .map_err(|error| NoAnswer::from(error.into_failure()))?;
+        let started = Instance::start(&component.instance_config(&gauge, granted), kv).await;
         let mut instance = started.map_err(NoAnswer::from)?;
         let role = claim.map_or(Role::Reader, |claim| Role::Writer(Identity::from(claim)));
         let opened = starter::raised_by_open(&mut instance, component.config(), tenant, role).await;

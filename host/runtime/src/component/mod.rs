@@ -15,7 +15,7 @@ mod status;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use larder_core::telemetry::Metrics;
+use larder_core::telemetry::{Metrics, PluginLabels};
 use larder_model::storage::{Observers, Statistics};
 use larder_store::{self as kv, Claim, Driver as _, MemoryDriver, Namespace};
 
@@ -23,8 +23,9 @@ use self::load::Loaded;
 use crate::instance::Plugin;
 use crate::instance::starter::{self, OpenError, Starter};
 use crate::sandbox::contract::{ContractVersion, Identity, Info, Role};
-use crate::sandbox::guest::{Failure, Gauge, Instance, InstanceConfig, KvAccess};
-use crate::sandbox::{Runtime, RuntimeConfig};
+use crate::sandbox::guest::{Failure, Gauge, Granted, Instance, InstanceConfig, KvAccess};
+use crate::sandbox::network::Network;
+use crate::sandbox::{GuestError, Runtime, RuntimeConfig, refusal};
 
 pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
@@ -33,7 +34,7 @@ pub use direct::{Direct, DirectResult, NoAnswer};
 pub use error::Error;
 pub use repair::{Repair, forget_derived};
 pub use source::Source;
-pub use status::{Instancing, State, Status};
+pub use status::{GrantStatus, Instancing, State, Status};
 
 /// The longest name and version that a plugin may give itself, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -167,7 +168,7 @@ impl Component {
         }
         let gauge = Gauge::default();
         let tried = async {
-            let trial = Trial::start(&self.instance_config(&gauge)).await?;
+            let trial = Trial::start(&self.instance_config(&gauge, Granted::nothing())).await?;
             self.open_trial(trial, &gauge).await
         };
         tried.await.map_err(|error| error.into_error(&self.name))
@@ -256,6 +257,7 @@ impl Component {
             size: self.code.size as u64,
             imports: self.code.names.imports.clone(),
             exports: self.code.names.exports.clone(),
+            grants: self.grants(),
             contract: self.contract(),
             instancing: self.instancing,
             state: State::Ready,
@@ -268,6 +270,21 @@ impl Component {
         }
     }
 
+    fn grants(&self) -> Vec<GrantStatus> {
+        let shown = self.config.grants.shown().into_iter();
+        let grants = shown.map(|(kind, import, granted)| GrantStatus {
+            kind,
+            is_imported: self
+                .code
+                .names
+                .imports
+                .iter()
+                .any(|it| it.starts_with(import)),
+            granted,
+        });
+        grants.collect()
+    }
+
     /// True if instances of both are the same. The limits of the queue are not compared: they change without new instances
     /// ([`Plugin::set_queue`]).
     pub fn is_same_as(&self, other: &Self) -> bool {
@@ -278,6 +295,7 @@ impl Component {
             && one.limits.memory == two.limits.memory
             && one.limits.call_timeout == two.limits.call_timeout
             && one.limits.log_bytes == two.limits.log_bytes
+            && one.grants == two.grants
     }
 
     /// Checks that `next` may replace this component while tenants are open.
@@ -309,16 +327,46 @@ impl Component {
     }
 
     /// Everything that an instance is started with; its memory is counted in `gauge`.
-    pub(crate) fn instance_config(&self, gauge: &Gauge) -> InstanceConfig {
+    pub(crate) fn instance_config(&self, gauge: &Gauge, granted: Granted) -> InstanceConfig {
         let name = Arc::clone(&self.name);
-        instance_config(&self.host.runtime, &self.code, name, &self.config, gauge)
+        InstanceConfig {
+            granted,
+            ..instance_config(&self.host.runtime, &self.code, name, &self.config, gauge)
+        }
     }
 
-    /// Opens an instance that was started on an empty store, notes the memory that it takes, and drops it.
+    /// What an instance of this tenant is granted, with the values that variables have now.
+    pub(crate) fn granted(&self, tenant: &str) -> Result<Granted, OpenError> {
+        let grants = &self.config.grants;
+        let labels = PluginLabels {
+            tenant: tenant.into(),
+            plugin: Arc::clone(&self.name),
+        };
+        let metrics = Arc::clone(&self.host.metrics);
+        Ok(Granted {
+            variables: grants.values().map_err(OpenError::Refused)?,
+            clock: grants.clock,
+            network: Network::granted(grants.clone(), labels, metrics),
+        })
+    }
+
+    /// True if the plugin may keep data where the host does not reach.
+    pub(crate) fn reaches_out(&self) -> bool {
+        self.config.grants.reaches_out()
+    }
+
+    /// Opens an instance that was started on an empty store, notes the memory that it takes, and drops it. It has no grants, so that nothing
+    /// outside is touched; one that needs them may say so with `unavailable`.
     async fn open_trial(&self, mut trial: Trial, gauge: &Gauge) -> Result<(), OpenError> {
+        self.config.grants.values().map_err(OpenError::Refused)?;
         let claim = trial.claim().await?;
         let role = Role::Writer(Identity::from(&claim));
-        starter::open(&mut trial.instance, &self.config, "", role).await?;
+        match starter::raised_by_open(&mut trial.instance, &self.config, "", role).await {
+            Ok(Ok(())) => {}
+            Ok(Err(GuestError::Unavailable(_))) if self.reaches_out() => {}
+            Ok(Err(raised)) => return Err(OpenError::Refused(refusal::describe(&raised))),
+            Err(failure) => return Err(OpenError::Failed(failure)),
+        }
         self.tried.get_or_init(|| gauge.load(Ordering::Relaxed));
         Ok(())
     }
@@ -340,6 +388,7 @@ fn instance_config(
         gauge: Arc::clone(gauge),
         clock: Arc::clone(runtime.clock()),
         instances: Arc::clone(runtime.instances()),
+        granted: Granted::nothing(),
     }
 }
 

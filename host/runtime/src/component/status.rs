@@ -22,6 +22,8 @@ pub struct Status {
     pub imports: Vec<String>,
     /// The interfaces that it exports.
     pub exports: Vec<String>,
+    /// What it asks for besides its sandbox, by its imports, and what it is granted.
+    pub grants: Vec<GrantStatus>,
     /// The version of the contract that the component was built for.
     pub contract: ContractVersion,
     /// Where its data lives.
@@ -41,6 +43,17 @@ pub struct Status {
     /// The counters that the plugin reports.
     #[serde(serialize_with = "statistics")]
     pub statistics: Statistics,
+}
+
+/// One kind of grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantStatus {
+    /// As in `plugin.grants`: `http`, `tcp`, `env` or `clock`.
+    pub kind: &'static str,
+    /// True if the plugin imports what the grant is of. Many compilers import the environment and the clock for all that they compile.
+    pub is_imported: bool,
+    /// What is granted, by name and never with a secret.
+    pub granted: Vec<String>,
 }
 
 /// Where a plugin's data lives (`lifecycle.instancing`).

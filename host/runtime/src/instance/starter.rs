@@ -269,7 +269,9 @@ impl Starter {
         kv: KvAccess,
         role: Role<'_>,
     ) -> Result<Instance, OpenError> {
-        let started = Instance::start(&component.instance_config(&self.gauge), kv).await;
+        let granted = component.granted(self.tenant())?;
+        let config = component.instance_config(&self.gauge, granted);
+        let started = Instance::start(&config, kv).await;
         let mut instance = started.map_err(OpenError::Failed)?;
         let opened = open(&mut instance, component.config(), self.tenant(), role).await;
         if instance.is_fenced() {

@@ -126,7 +126,12 @@ impl Suspects {
                 Cause::Trap | Cause::Memory => record.traps += 1,
                 Cause::Deadline => record.deadlines += 1,
                 // Not caused by the batch.
-                Cause::Contract | Cause::Open | Cause::Kv | Cause::Fenced | Cause::Held => {}
+                Cause::Network
+                | Cause::Contract
+                | Cause::Open
+                | Cause::Kv
+                | Cause::Fenced
+                | Cause::Held => {}
             }
         }
         record.is_poison()
@@ -183,7 +188,13 @@ mod tests {
     #[test]
     fn failures_of_other_causes_do_not_count_against_a_batch() {
         let mut suspects = Suspects::default();
-        for cause in [Cause::Kv, Cause::Open, Cause::Contract, Cause::Fenced] {
+        for cause in [
+            Cause::Kv,
+            Cause::Open,
+            Cause::Contract,
+            Cause::Fenced,
+            Cause::Network,
+        ] {
             for _ in 0..5 {
                 assert!(!suspects.failed(Digest(1), true, cause), "{cause:?}");
             }

@@ -341,8 +341,24 @@ impl Worker {
         answer(reply, purged);
     }
 
+    /// Has the plugin delete what it keeps where the host does not reach.
+    async fn purge_outside(&self, writer: &mut Writer) -> Result<(), Error> {
+        match writer.instance().await?.purge().await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(raised)) => Err(refusal::of_write(&self.shared.name, &raised)),
+            Err(failure) => {
+                let error = self.shared.unavailable(&failure);
+                writer.fail(failure).await;
+                Err(error)
+            }
+        }
+    }
+
     async fn forget(&mut self) -> Result<(), Error> {
         let mut writer = self.slot.lock().await;
+        if self.starter.component().reaches_out() {
+            self.purge_outside(&mut writer).await?;
+        }
         let renewed = self.starter.driver().renew(self.starter.tenant()).await;
         let namespace = renewed.map_err(|error| {
             let text = format!("the plugin's storage could not be purged: {error}");

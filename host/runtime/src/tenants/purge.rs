@@ -1,5 +1,7 @@
 //! A purge deletes a tenant's data and removes the tenant, so that it no longer counts towards `tenancy.max_tenants`.
 
+use std::sync::Arc;
+
 use futures_util::stream::{self, StreamExt as _};
 use larder_model::TenantName;
 use larder_model::storage::{self, ErrorKind};
@@ -53,8 +55,15 @@ impl Tenants {
         }
     }
 
-    pub(super) async fn purge_slot(&self, slot: &Slot, stored: bool) -> Result<(), Error> {
+    pub(super) async fn purge_slot(&self, slot: &Arc<Slot>, stored: bool) -> Result<(), Error> {
         let failed = |source| Error::storage(slot.name().as_str(), source);
+        let configured = self.current.of(slot.name().as_str());
+        if configured.plugin.reaches_out()
+            && let Some(plugin) = self.enter(slot).await.map_err(failed)?
+        {
+            // Only the plugin can delete what it keeps elsewhere.
+            plugin.purge().await.map_err(failed)?;
+        }
         if self.remove(slot).await.map_err(failed)? {
             return Ok(());
         }

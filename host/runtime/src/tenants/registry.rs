@@ -321,7 +321,10 @@ impl Tenants {
     }
 
     /// None if the slot was removed meanwhile.
-    async fn enter(&self, slot: &Arc<Slot>) -> Result<Option<Arc<Plugin>>, storage::Error> {
+    pub(super) async fn enter(
+        &self,
+        slot: &Arc<Slot>,
+    ) -> Result<Option<Arc<Plugin>>, storage::Error> {
         if let Some(plugin) = slot.call() {
             return Ok(Some(plugin));
         }

@@ -12,7 +12,7 @@ use larder_model::storage::{
 use tempfile::TempDir;
 
 use crate::component::{Limits, PluginConfig, Source};
-use crate::sandbox::{Runtime, RuntimeConfig};
+use crate::sandbox::{Grants, Runtime, RuntimeConfig};
 
 /// A component in a file of its own, as an operator has it; the file goes when this is dropped.
 pub(crate) struct GuestFile {
@@ -49,6 +49,7 @@ impl GuestFile {
             source: Source::File(self.path.clone()),
             settings: Vec::new(),
             limits,
+            grants: Grants::default(),
         }
     }
 }

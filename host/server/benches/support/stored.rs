@@ -11,8 +11,8 @@ use larder_memory::Memory;
 use larder_model::storage::{Batch, Storage};
 use larder_oracle::corpus::Corpus;
 use larder_runtime::plugin::{
-    Component, DEFAULT_TENANT, Host, Limits, LoadChecks, PluginConfig, Runtime, RuntimeConfig,
-    Source,
+    Component, DEFAULT_TENANT, Grants, Host, Limits, LoadChecks, PluginConfig, Runtime,
+    RuntimeConfig, Source,
 };
 use larder_store::MemoryDriver;
 
@@ -106,6 +106,7 @@ impl Plugin {
                 maintain_every: MAINTAIN_EVERY,
                 ..Limits::default()
             },
+            grants: Grants::default(),
         };
         let host = Host {
             runtime: runtime.clone(),

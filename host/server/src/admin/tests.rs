@@ -66,6 +66,7 @@ impl Backend for FakeBackend {
             size: 4096,
             exports: vec!["larder:storage/reader@0.2.0".to_owned()],
             imports: vec!["larder:storage/log@0.2.0".to_owned()],
+            grants: Vec::new(),
             contract: plugin::ContractVersion::V0_2,
             instancing: plugin::Instancing::Exclusive,
             state: self.state.lock().unwrap().clone(),

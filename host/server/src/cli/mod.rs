@@ -11,6 +11,7 @@ mod signals;
 mod snapshot;
 mod token;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -190,6 +191,9 @@ struct Options {
     /// Give the plugin a setting of its own; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
     plugin_setting: Vec<(String, String)>,
+    /// Grant the plugin `tcp=HOST:PORT`, `http=HOST:PORT`, `env=NAME` or `clock`; may be repeated
+    #[arg(long, global = true, value_name = "GRANT", value_parser = grant)]
+    plugin_grant: Vec<(&'static str, String)>,
     /// Serve Jaeger and OTLP here [default: 127.0.0.1:17271]
     #[arg(long, global = true, value_name = "HOST:PORT")]
     grpc_endpoint: Option<String>,
@@ -323,13 +327,9 @@ impl PluginCommand {
     pub fn run(&self, cli: &Cli, config: &Config) -> anyhow::Result<()> {
         match self {
             // The configuration's plugin settings are for the configured plugin, so they are left out here.
-            Self::Inspect { plugin } => {
-                plugin::inspect(plugin, cli.options.plugin_setting.clone(), config)
-            }
+            Self::Inspect { plugin } => plugin::inspect(plugin, cli.options.of_plugin()?, config),
             Self::New(command) => plugin::new(command),
-            Self::Test(command) => {
-                plugin::test(command, cli.options.plugin_setting.clone(), config)
-            }
+            Self::Test(command) => plugin::test(command, cli.options.of_plugin()?, config),
             Self::Rules { rule } => plugin::rules(rule.as_deref()),
             Self::Wit { contract } => plugin::wit(*contract),
             // `Cli::compile` runs this before a configuration is loaded.
@@ -375,8 +375,50 @@ impl Options {
             path: format!("{PLUGIN_SETTINGS}.{key}"),
             value: value.clone(),
         });
-        given.chain(purge).chain(settings).collect()
+        let all = given.chain(purge).chain(settings);
+        all.chain(self.grants()).collect()
     }
+
+    /// The settings that `--plugin-grant` gives. Those of one kind are one list.
+    fn grants(&self) -> Vec<Flag> {
+        let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (kind, what) in &self.plugin_grant {
+            lists.entry(kind).or_default().push(what);
+        }
+        let flags = lists.into_iter().map(|(kind, list)| Flag {
+            name: "--plugin-grant",
+            path: format!("plugin.grants.{kind}"),
+            value: list.join(","),
+        });
+        flags.collect()
+    }
+
+    /// What a plugin that is named on the command line has of its own: its settings, and its grants. What a file gives another plugin
+    /// is not meant for it.
+    fn of_plugin(&self) -> anyhow::Result<plugin::Given> {
+        let alone = Config::load(&Sources {
+            flags: self.grants(),
+            ..Sources::default()
+        })?;
+        Ok(plugin::Given {
+            settings: self.plugin_setting.clone(),
+            grants: alone.plugin.grants,
+        })
+    }
+}
+
+/// The kind of a grant, and what is granted.
+fn grant(text: &str) -> Result<(&'static str, String), String> {
+    let (kind, what) = text.split_once('=').unwrap_or((text, "true"));
+    match ["clock", "env", "http", "tcp"]
+        .into_iter()
+        .find(|it| *it == kind)
+    {
+        Some("clock") if what != "true" => {}
+        Some(kind) if kind == "clock" || text != kind => return Ok((kind, what.to_owned())),
+        _ => {}
+    }
+    Err("expected tcp=HOST:PORT, http=HOST:PORT, env=NAME or clock".to_owned())
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -18,7 +18,7 @@ pub use self::new::{Language, NewCommand};
 pub(super) use self::test::test;
 pub use self::test::{TestCommand, TestFormat};
 
-use crate::config::Config;
+use crate::config::{Config, Grants};
 use crate::server;
 
 /// Prints the page of rules, or the section of one.
@@ -42,20 +42,23 @@ fn print(text: &str) -> anyhow::Result<()> {
     writeln!(stdout().lock(), "{text}").context("cannot print")
 }
 
+/// What a plugin that is named on the command line is given there.
+pub(super) struct Given {
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) grants: Grants,
+}
+
 /// The configuration of a plugin that is named on the command line, within the limits of the server's.
-fn plugin_config(
-    plugin: &str,
-    settings: Vec<(String, String)>,
-    config: &Config,
-) -> anyhow::Result<PluginConfig> {
+fn plugin_config(plugin: &str, given: Given, config: &Config) -> anyhow::Result<PluginConfig> {
     Ok(PluginConfig {
         source: plugin.parse::<Source>()?,
-        settings,
+        settings: given.settings,
         limits: Limits {
             memory: config.limits.memory.bytes(),
             call_timeout: config.limits.call_timeout,
             ..Limits::default()
         },
+        grants: (&given.grants).into(),
     })
 }
 

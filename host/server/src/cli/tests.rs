@@ -44,6 +44,10 @@ fn every_flag_reaches_its_setting_before_and_after_the_command() {
         "--plugin=./x.wasm",
         "--plugin-setting=max_traces=5",
         "--plugin-setting=note=a=b",
+        "--plugin-grant=tcp=db:1",
+        "--plugin-grant=tcp=[::1]:2",
+        "--plugin-grant=env=A=file:/a",
+        "--plugin-grant=clock",
         "--grpc-endpoint=0.0.0.0:1",
         "--writer-endpoint=localhost:2",
         "--admin-endpoint=[::1]:3",
@@ -59,6 +63,11 @@ fn every_flag_reaches_its_setting_before_and_after_the_command() {
             assert_eq!(config.plugin.r#use, "./x.wasm");
             assert_eq!(config.plugin.settings["max_traces"], "5");
             assert_eq!(config.plugin.settings["note"], "a=b");
+            let granted = larder_runtime::plugin::Grants::from(&config.plugin.grants);
+            assert_eq!(granted.tcp.len(), 2);
+            assert_eq!(granted.tcp[1].to_string(), "[::1]:2");
+            assert_eq!(granted.variables[0].to_string(), "A=file:/a");
+            assert!(granted.clock && granted.http.is_empty());
             assert_eq!(config.grpc.endpoint.to_string(), "0.0.0.0:1");
             assert_eq!(
                 config.grpc.writer_endpoint.unwrap().to_string(),
@@ -83,6 +92,7 @@ fn every_option_is_a_flag_that_reaches_the_configuration_or_names_the_file() {
         config: None,
         plugin: Some("x".to_owned()),
         plugin_setting: vec![("x".to_owned(), "x".to_owned())],
+        plugin_grant: vec![("tcp", "x".to_owned())],
         grpc_endpoint: Some("x".to_owned()),
         writer_endpoint: Some("x".to_owned()),
         admin_endpoint: Some("x".to_owned()),
@@ -169,6 +179,13 @@ fn arguments_that_are_not_understood_are_refused_with_a_hint() {
         ErrorKind::ValueValidation,
         "KEY=VALUE",
     );
+    for wrong in ["tcp", "udp=db:1", "clock=no", "postgres:5432"] {
+        check_usage_error(
+            &["--plugin-grant", wrong],
+            ErrorKind::ValueValidation,
+            "tcp=HOST:PORT",
+        );
+    }
     check_usage_error(
         &["--plugin-setting", "=5"],
         ErrorKind::ValueValidation,

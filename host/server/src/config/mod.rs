@@ -10,6 +10,7 @@ mod cassandra;
 mod environment;
 mod error;
 mod file;
+mod grants;
 mod load;
 mod overrides;
 mod reload;
@@ -28,6 +29,7 @@ pub use cassandra::{
     Cassandra, CassandraTls, ContactPoints, HostId, Keyspace, Replication, Secret,
 };
 pub use error::{Error, Origin};
+pub use grants::{Authorities, Grants, Variables};
 pub use load::{Flag, Sources};
 pub use overrides::{OVERRIDES, Override, Overrides};
 pub use reload::Changes;
@@ -120,6 +122,8 @@ pub struct Plugin {
     pub r#use: String,
     /// The plugin's own settings, passed on unchanged. The plugin refuses unknown ones.
     pub settings: BTreeMap<String, String>,
+    /// What the plugin is granted besides its sandbox.
+    pub grants: Grants,
 }
 
 /// What is made of written spans.
@@ -260,6 +264,7 @@ impl Default for Plugin {
         Self {
             r#use: "kv".to_owned(),
             settings: BTreeMap::new(),
+            grants: Grants::default(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use larder_model::TenantName;
 use serde::{Serialize, Serializer};
 
-use super::settings::{PLUGIN_SETTINGS, Setting};
-use super::{Config, Tenancy};
+use super::settings::{PLUGIN_GRANTS, PLUGIN_SETTINGS, Setting};
+use super::{Config, Grants, Tenancy};
 
 /// The section of the overrides: below it come a tenant's name and a setting's path.
 pub const OVERRIDES: &str = "tenancy.overrides";
@@ -67,7 +67,8 @@ impl Override {
         self.settings.insert(name.to_owned(), text);
     }
 
-    /// The tenant's configuration, from the common one. With another plugin, the common plugin settings do not apply.
+    /// The tenant's configuration, from the common one. With another plugin, the common plugin settings and grants do not
+    /// apply.
     pub fn over(&self, all: &Config) -> Config {
         let mut config = all.clone();
         for (path, text) in &self.values {
@@ -76,10 +77,17 @@ impl Override {
                 setting.read(text, &mut config).unwrap_or_default();
             }
         }
-        let plugin = &mut config.plugin;
-        if plugin.r#use != all.plugin.r#use {
-            plugin.settings.clear();
+        if config.plugin.r#use != all.plugin.r#use {
+            config.plugin.settings.clear();
+            // What another plugin was granted is not this one's.
+            config.plugin.grants = Grants::default();
+            let own = self.values.iter();
+            let own = own.filter(|(path, _)| path.starts_with(PLUGIN_GRANTS));
+            for (setting, text) in own.filter_map(|(path, text)| Some((Setting::at(path)?, text))) {
+                setting.read(text, &mut config).unwrap_or_default();
+            }
         }
+        let plugin = &mut config.plugin;
         for (name, text) in &self.settings {
             match text {
                 Some(text) => plugin.settings.insert(name.clone(), text.clone()),
@@ -93,30 +101,42 @@ impl Override {
 /// Writes the form that a file has.
 impl Serialize for Override {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Yaml<'a> {
-            Number(u64),
-            Text(Option<&'a str>),
-            Settings(&'a BTreeMap<String, Option<String>>),
-        }
-
-        let mut sections: BTreeMap<&str, BTreeMap<&str, Yaml<'_>>> = BTreeMap::new();
+        let mut root = BTreeMap::new();
         for (path, text) in &self.values {
-            let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
             let number = text.parse().ok();
             let node = match number.filter(|number: &u64| number.to_string() == *text) {
                 Some(number) => Yaml::Number(number),
                 None => Yaml::Text(Some(text.as_str()).filter(|text| !text.is_empty())),
             };
-            sections.entry(section).or_default().insert(key, node);
+            insert(&mut root, path, node);
         }
         if !self.settings.is_empty() {
-            let (section, key) = PLUGIN_SETTINGS.split_once('.').unwrap_or_default();
-            let settings = Yaml::Settings(&self.settings);
-            sections.entry(section).or_default().insert(key, settings);
+            insert(&mut root, PLUGIN_SETTINGS, Yaml::Settings(&self.settings));
         }
-        sections.serialize(to)
+        root.serialize(to)
+    }
+}
+
+/// A node of the file's form.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Yaml<'a> {
+    Number(u64),
+    Text(Option<&'a str>),
+    Settings(&'a BTreeMap<String, Option<String>>),
+    Section(BTreeMap<&'a str, Yaml<'a>>),
+}
+
+/// Puts a node at a path, in the sections that the path names.
+fn insert<'a>(into: &mut BTreeMap<&'a str, Yaml<'a>>, path: &'a str, node: Yaml<'a>) {
+    let Some((section, rest)) = path.split_once('.') else {
+        into.insert(path, node);
+        return;
+    };
+    let section = into.entry(section);
+    let section = section.or_insert_with(|| Yaml::Section(BTreeMap::new()));
+    if let Yaml::Section(inner) = section {
+        insert(inner, rest, node);
     }
 }
 

@@ -12,6 +12,7 @@ use larder_model::TenantName;
 use larder_store::is_within;
 
 use super::cassandra::{ContactPoints, HostId, Keyspace, Replication, Secret};
+use super::grants::{Authorities, Variables};
 use super::overrides::OVERRIDES;
 use super::value::{Durability, Endpoint, KvDriver, Size, Value};
 use super::{Config, Grpc, Header, Tenancy, TenantNames};
@@ -61,6 +62,9 @@ pub enum Scope {
 
 /// The section of the plugin's own settings. Their names are the plugin's.
 pub const PLUGIN_SETTINGS: &str = "plugin.settings";
+
+/// The section of what the plugin is granted.
+pub(super) const PLUGIN_GRANTS: &str = "plugin.grants.";
 
 macro_rules! settings {
     ($($path:literal $(.$field:ident)+ : $kind:ty, $range:expr, $reload:ident, $scope:ident, $meaning:literal;)*) => {
@@ -119,6 +123,18 @@ settings! {
         "YAML file of hashed bearer tokens (`larder token` prints an entry); set, every call needs one; read again like a certificate";
     "plugin.use" .plugin.r#use: String, None, Plugin, Tenant,
         "A bundled plugin's name (`kv`, `memory`), or the path of a `.wasm` file";
+    "plugin.grants.http" .plugin.grants.http: Authorities, None, Plugin, Tenant,
+        "Where the plugin may send HTTP and HTTPS requests, as a list of host:port; nothing unless named";
+    "plugin.grants.tcp" .plugin.grants.tcp: Authorities, None, Plugin, Tenant,
+        "Where the plugin may connect to by TCP, as a list of host:port; nothing unless named";
+    "plugin.grants.env" .plugin.grants.env: Variables, None, Plugin, Tenant,
+        "Environment variables that the plugin is handed, as a list of names; `NAME=file:/path` hands over a file's content, read when an instance starts; nothing unless named";
+    "plugin.grants.clock" .plugin.grants.clock: bool, None, Plugin, Tenant,
+        "Whether the plugin may read the time of day; else its clock stands still";
+    "plugin.grants.max_connections" .plugin.grants.max_connections: usize, Some(("1", "1024")), Plugin, Tenant,
+        "Connections of one instance of the plugin at a time; it may begin four times as many a second";
+    "plugin.grants.max_call_bytes" .plugin.grants.max_call_bytes: Size, Some(("64KiB", "64GiB")), Plugin, Tenant,
+        "Bytes that one call of the plugin may send and receive";
     "data_dir" .data_dir: PathBuf, None, AtStart, Server,
         "Where what outlives the process lies: compiled plugins, and the data of plugins that use `kv`";
     "strict_environment" .strict_environment: bool, None, AtStart, Server,

@@ -70,6 +70,13 @@ access: { tokens: /etc/larder/tokens.yaml }
 plugin:
   use: ./my plugin.wasm
   settings: { max_traces: 1_000, version: 1.10, empty: '', on: yes, 5: true, a.b: 0x1F }
+  grants:
+    http: [api:443, '[::1]:8080']
+    tcp: [Postgres.:5432]
+    env: [PGPASSWORD, TOKEN=file:/run/secrets/token]
+    clock: true
+    max_connections: 4
+    max_call_bytes: 1GiB
 data_dir: /var/lib/larder
 strict_environment: true
 ingest: { word_terms: false, dictionary: false }
@@ -130,7 +137,7 @@ tenancy:
   resource_attribute: tenant.id
   overrides:
     b.c_d-e:
-      plugin: { use: memory, settings: { max_traces: 5, 1.10: '' } }
+      plugin: { use: memory, settings: { max_traces: 5, 1.10: '' }, grants: { tcp: ['[::1]:1', db:2], clock: true } }
       limits: { memory: 64MiB, call_timeout: 90s, queue_depth: 6, concurrent_queries: null }
       kv: { quota: null }
     7: { plugin: { settings: { max_traces: null } } }

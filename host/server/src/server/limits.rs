@@ -73,6 +73,7 @@ fn tenant_config(config: &Config) -> Result<TenantConfig, plugin::Error> {
             source: config.plugin.r#use.parse()?,
             settings: config.plugin.settings.clone().into_iter().collect(),
             limits: plugin(config),
+            grants: (&config.plugin.grants).into(),
         },
         quotas: quotas::Limits {
             spans_per_second: config.limits.spans_per_second,

@@ -47,11 +47,32 @@ pub(super) struct RuleLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ConnectionLabels {
+    pub(super) tenant: Arc<str>,
+    pub(super) plugin: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RefusedLabels {
+    pub(super) tenant: Arc<str>,
+    pub(super) plugin: Arc<str>,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct DirectionLabels {
+    pub(super) tenant: Arc<str>,
+    pub(super) plugin: Arc<str>,
+    pub(super) network_io_direction: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct TenantLabels {
     pub(super) tenant: Arc<str>,
 }
 
-/// Labels of a series about one tenant's plugin. Such series exist only for tenants whose plugin has failed, so the maximum number of
+/// Labels of a series about one tenant's plugin. Such series exist only for tenants whose plugin has failed, or was granted
+/// connections or refused them, so the maximum number of
 /// tenants bounds them until an operator purges tenants and new ones come.
 #[derive(Clone, Debug)]
 pub struct PluginLabels {

@@ -37,6 +37,9 @@ fn with_every_event() -> (Metrics, Arc<TenantSeries>) {
     metrics.plugin_restarted(&plugin, "trap");
     metrics.opening_failed(&plugin, "deadline");
     metrics.contract_broken(&plugin, "floor_rose");
+    metrics.plugin_connected(&plugin);
+    metrics.plugin_connection_refused(&plugin, "authority");
+    metrics.plugin_moved(&plugin, "transmit", 7);
     let gauges = TenantGauges {
         open: 3,
         ready: 2,

@@ -6,7 +6,15 @@ use wasmparser::{Parser, Payload};
 use crate::sandbox::ContractVersion;
 
 /// The packages of WASI 0.2 that there is something behind, if only to say no.
-const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+const WASI: [&str; 7] = [
+    "cli",
+    "clocks",
+    "filesystem",
+    "http",
+    "io",
+    "random",
+    "sockets",
+];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -79,9 +87,8 @@ fn is_known(import: &str) -> bool {
         .strip_prefix("wasi:")
         .and_then(|it| it.split_once('/'));
     of_wasi.is_some_and(|(package, interface)| {
-        WASI.contains(&package)
-            && interface
-                .split_once('@')
-                .is_some_and(|it| it.1.starts_with("0.2."))
+        let (name, version) = interface.split_once('@').unwrap_or_default();
+        // Nobody sends requests to a plugin.
+        WASI.contains(&package) && version.starts_with("0.2.") && name != "incoming-handler"
     })
 }

@@ -18,6 +18,7 @@ use wasmtime::{Engine, Store};
 
 use self::typecheck::ExportTypes;
 use super::guest::GuestState;
+use super::network;
 use crate::component::Instancing;
 
 /// A version of `larder:storage`, the package in `wit/`, that the host can load components of.
@@ -224,11 +225,40 @@ impl LinkedComponent {
 }
 
 /// Links everything that a guest may import: `kv` and `log` of every version, and WASI. All of WASI is linked, since what compilers
-/// make imports it, but [`GuestState::new`] grants random numbers and the monotonic clock only: no environment, arguments, files or sockets.
+/// make imports it, but [`GuestState::new`] gives random numbers and the monotonic clock, and what is granted: no arguments and no files.
 fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    link_wasi(linker)?;
+    network::link(linker)?;
     v0_1::Plugin::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
     v0_2::Imports::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
+}
+
+/// All of WASI 0.2 but what of `sockets` the host answers itself.
+fn link_wasi(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+    use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+    use wasmtime_wasi::p2::bindings::{cli, filesystem, random, sockets};
+    use wasmtime_wasi::random::WasiRandom;
+    use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+
+    type State = GuestState;
+
+    wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
+    random::insecure::add_to_linker::<State, WasiRandom>(linker, State::random)?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, State::random)?;
+    cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    sockets::instance_network::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    let options = sockets::network::LinkOptions::default();
+    sockets::network::add_to_linker::<State, WasiSockets>(linker, &options, State::sockets)?;
+    sockets::udp::add_to_linker::<State, WasiSockets>(linker, State::sockets)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::ahead::{Ahead, Refreshing};
 use super::limiter::{Gauge, Limiter};
 use super::output::Output;
-use super::state::{GuestState, KvAccess};
+use super::state::{Granted, GuestState, KvAccess};
 use crate::sandbox::clock::{Clock, Running};
 use crate::sandbox::contract::{Environment, Exports, GuestError, Info, LinkedComponent};
 use crate::sandbox::instances::{CountedInstance, Instances};
@@ -53,6 +53,7 @@ pub(crate) struct InstanceConfig {
     pub(crate) gauge: Gauge,
     pub(crate) clock: Arc<Clock>,
     pub(crate) instances: Arc<Instances>,
+    pub(crate) granted: Granted,
 }
 
 /// The result of a call. The inner error is one of the contract's; a [`Failure`] is the end of the instance.
@@ -73,6 +74,8 @@ pub(crate) enum Cause {
     /// A trap in a call in which memory was refused.
     Memory,
     Deadline,
+    /// It waited for what it is granted, until the deadline.
+    Network,
     /// It broke the contract too often.
     Contract,
     /// `open` raised an error in an instance that replaces another.
@@ -87,7 +90,10 @@ pub(crate) enum Cause {
 
 /// The error that ends a guest at its deadline.
 #[derive(Debug)]
-struct DeadlineExceeded;
+struct DeadlineExceeded {
+    /// It was waiting inside the host, and not computing.
+    is_waiting: bool,
+}
 
 /// Calls a function that the instance exports, in its version of the contract, and waits for its end until the timeout.
 macro_rules! call {
@@ -110,7 +116,7 @@ impl Instance {
     pub(crate) async fn start(config: &InstanceConfig, kv: KvAccess) -> Result<Self, Failure> {
         let limiter = Limiter::new(config.memory, Arc::clone(&config.gauge));
         let output = Output::new(Arc::clone(&config.name), config.log_bytes);
-        let state = GuestState::new(limiter, output, kv);
+        let state = GuestState::new(limiter, output, kv, &config.granted);
         let mut store = Store::new(config.component.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
@@ -296,13 +302,14 @@ fn begin(store: &mut Store<GuestState>, timeout: Duration) {
     let state = store.data_mut();
     state.deadline = Instant::now() + timeout;
     state.limiter.forget_refusal();
+    state.network().begin_call();
     store.set_epoch_deadline(1);
 }
 
 /// Runs in the guest at each tick of the clock: lets other tasks run, or ends the call if its deadline has passed.
 fn at_tick(state: &GuestState) -> wasmtime::Result<UpdateDeadline> {
     if Instant::now() >= state.deadline {
-        return Err(wasmtime::Error::new(DeadlineExceeded));
+        return Err(wasmtime::Error::new(DeadlineExceeded { is_waiting: false }));
     }
     // Unlike `Yield`, this also lets the executor poll its sockets and timers.
     let other_tasks = Box::pin(tokio::task::yield_now());
@@ -316,13 +323,18 @@ async fn within<T>(
 ) -> wasmtime::Result<T> {
     match tokio::time::timeout(timeout + GRACE, call).await {
         Ok(called) => called,
-        Err(_) => Err(wasmtime::Error::new(DeadlineExceeded)),
+        Err(_) => Err(wasmtime::Error::new(DeadlineExceeded { is_waiting: true })),
     }
 }
 
 fn failure(error: &wasmtime::Error, state: &GuestState) -> Failure {
-    let cause = if error.is::<DeadlineExceeded>() {
-        Cause::Deadline
+    let cause = if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
+        let is_network = exceeded.is_waiting && state.network().reaches_out();
+        if is_network {
+            Cause::Network
+        } else {
+            Cause::Deadline
+        }
     } else if state.limiter.was_refused() {
         Cause::Memory
     } else {
@@ -366,6 +378,7 @@ impl Cause {
             Self::Trap => "trap",
             Self::Memory => "memory",
             Self::Deadline => "deadline",
+            Self::Network => "network",
             Self::Contract => "contract",
             Self::Open => "open",
             Self::Kv => "kv",
@@ -381,6 +394,9 @@ impl fmt::Display for Cause {
             Self::Trap => "a trap",
             Self::Memory => "a trap for want of memory (limits.memory raises the limit)",
             Self::Deadline => "a call that passed limits.call_timeout",
+            Self::Network => {
+                "waiting for what it is granted for longer than limits.call_timeout (the plugin should give up earlier, with `unavailable`)"
+            }
             Self::Contract => "breaking the contract too often",
             Self::Open => "an error when it was opened again",
             Self::Kv => "an error of its kv storage",

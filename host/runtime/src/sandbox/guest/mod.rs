@@ -11,4 +11,4 @@ mod state;
 pub(crate) use ahead::Ahead;
 pub(crate) use instance::{Called, Cause, Failure, Instance, InstanceConfig};
 pub(crate) use limiter::Gauge;
-pub(crate) use state::{BeforeUpkeep, GuestState, KvAccess};
+pub(crate) use state::{BeforeUpkeep, Granted, GuestState, KvAccess};

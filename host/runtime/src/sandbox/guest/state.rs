@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use larder_store::{Claim, Namespace};
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::random::WasiRandomCtx;
+use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::ahead::Refreshing;
 use super::limiter::Limiter;
 use super::output::Output;
+use crate::sandbox::network::{HttpHooks, Network, OpenSockets};
 
 /// The most bytes that a guest may take from `wasi:random` in one call.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
@@ -26,6 +30,19 @@ pub(crate) struct GuestState {
     pub(super) deadline: Instant,
     wasi: WasiCtx,
     table: ResourceTable,
+    http: WasiHttpCtx,
+    hooks: HttpHooks,
+    sockets: OpenSockets,
+}
+
+/// What the operator grants an instance.
+#[derive(Clone)]
+pub(crate) struct Granted {
+    /// Names and values of environment variables.
+    pub(crate) variables: Vec<(String, String)>,
+    /// The time of day.
+    pub(crate) clock: bool,
+    pub(crate) network: Arc<Network>,
 }
 
 /// A guest's access to its tenant's namespace: without a claim it can only read.
@@ -55,15 +72,24 @@ struct FrozenClock;
 // === impl GuestState ===
 
 impl GuestState {
-    pub(super) fn new(limiter: Limiter, output: Output, kv: KvAccess) -> Self {
+    pub(super) fn new(limiter: Limiter, output: Output, kv: KvAccess, granted: &Granted) -> Self {
+        let network = Arc::clone(&granted.network);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(output.clone())
             .stderr(output.clone())
-            .wall_clock(FrozenClock)
+            .envs(&granted.variables)
             .max_random_size(MAX_RANDOM_BYTES)
-            .allow_tcp(false)
+            .allow_tcp(network.has_tcp())
             .allow_udp(false)
             .allow_ip_name_lookup(false);
+        if !granted.clock {
+            wasi.wall_clock(FrozenClock);
+        }
+        let asked = Arc::clone(&network);
+        wasi.socket_addr_check(move |address, used| {
+            let may = asked.may_use(address, used);
+            Box::pin(std::future::ready(may))
+        });
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
@@ -73,7 +99,39 @@ impl GuestState {
             deadline: Instant::now(),
             wasi: wasi.build(),
             table,
+            http: WasiHttpCtx::new(),
+            hooks: HttpHooks { network },
+            sockets: OpenSockets::new(),
         }
+    }
+
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.hooks.network
+    }
+
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// What `wasi:random` works on.
+    pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
+        self.wasi.random()
+    }
+
+    /// What `wasi:sockets` works on.
+    pub(crate) fn sockets_and_network(
+        &mut self,
+    ) -> (WasiSocketsCtxView<'_>, &Arc<Network>, &mut OpenSockets) {
+        let view = WasiSocketsCtxView {
+            ctx: self.wasi.sockets(),
+            table: &mut self.table,
+        };
+        (view, &self.hooks.network, &mut self.sockets)
+    }
+
+    /// What `wasi:http` works on.
+    pub(crate) fn http_parts(&mut self) -> (&mut HttpHooks, &mut WasiHttpCtx, &mut ResourceTable) {
+        (&mut self.hooks, &mut self.http, &mut self.table)
     }
 }
 
@@ -82,6 +140,19 @@ impl WasiView for GuestState {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+// === impl Granted ===
+
+impl Granted {
+    /// Nothing.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            variables: Vec::new(),
+            clock: false,
+            network: Network::none(),
         }
     }
 }
@@ -130,10 +201,6 @@ mod tests {
     use wasmtime_wasi::p2::bindings::clocks::wall_clock::Host as _;
     use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
     use wasmtime_wasi::p2::bindings::random::random::Host as _;
-    use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
-    use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
-    use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
-    use wasmtime_wasi::sockets::WasiSocketsView;
 
     use super::*;
     use crate::sandbox::guest::Gauge;
@@ -142,7 +209,8 @@ mod tests {
         let namespace = MemoryDriver::new().open("t").await.unwrap();
         let kv = KvAccess::new(namespace, None);
         let limiter = Limiter::new(0, Gauge::default());
-        GuestState::new(limiter, Output::new("x".into(), 0), kv)
+        let output = Output::new("x".into(), 0);
+        GuestState::new(limiter, output, kv, &Granted::nothing())
     }
 
     #[tokio::test]
@@ -152,16 +220,6 @@ mod tests {
         assert!(state.cli().get_arguments().unwrap().is_empty());
         assert!(state.cli().initial_cwd().unwrap().is_none());
         assert!(state.filesystem().get_directories().unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_guest_can_open_no_socket() {
-        let mut state = state().await;
-        for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
-            assert!(state.sockets().create_tcp_socket(family).is_err());
-            let udp = state.sockets().create_udp_socket(family).await;
-            assert!(udp.is_err());
-        }
     }
 
     #[tokio::test]

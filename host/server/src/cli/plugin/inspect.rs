@@ -8,15 +8,12 @@ use larder_core::telemetry::Metrics;
 use larder_runtime::plugin::{Instancing, Plugin, Status};
 use larder_store::MemoryDriver;
 
+use super::Given;
 use crate::config::Config;
 
 /// Starts the plugin as a server would, on an empty store in memory, and describes it. Fails if a server could not start it.
-pub(in super::super) fn inspect(
-    plugin: &str,
-    settings: Vec<(String, String)>,
-    config: &Config,
-) -> anyhow::Result<()> {
-    let settings = super::plugin_config(plugin, settings, config)?;
+pub(in super::super) fn inspect(plugin: &str, given: Given, config: &Config) -> anyhow::Result<()> {
+    let settings = super::plugin_config(plugin, given, config)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let status = runtime.block_on(async {
         let wasm = super::engine(config)?;
@@ -52,6 +49,17 @@ fn describe(status: &Status, to: &mut impl Write) -> std::io::Result<()> {
             head = "";
         }
     }
+    let mut head = "grants";
+    for grant in &status.grants {
+        let granted = match (grant.is_imported, grant.granted.as_slice()) {
+            (false, []) => continue,
+            (true, []) => "imported, not granted".to_owned(),
+            (true, granted) => granted.join(", "),
+            (false, granted) => format!("{} (not imported)", granted.join(", ")),
+        };
+        writeln!(to, "{head:<12}{:<8}{granted}", grant.kind)?;
+        head = "";
+    }
     Ok(())
 }
 
@@ -60,7 +68,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use larder_model::storage::Statistics;
-    use larder_runtime::plugin::{ContractVersion, State};
+    use larder_runtime::plugin::{ContractVersion, GrantStatus, State};
 
     use super::*;
 
@@ -77,6 +85,22 @@ mod tests {
                 "larder:storage/log@0.2.0".to_owned(),
                 "wasi:random/random@0.2.6".to_owned(),
             ],
+            grants: [
+                ("http", false, vec![]),
+                (
+                    "tcp",
+                    true,
+                    vec!["db:5432".to_owned(), "[::1]:1".to_owned()],
+                ),
+                ("env", true, vec![]),
+                ("clock", false, vec!["the time of day".to_owned()]),
+            ]
+            .map(|(kind, is_imported, granted)| GrantStatus {
+                kind,
+                is_imported,
+                granted,
+            })
+            .to_vec(),
             contract: ContractVersion::V0_2,
             instancing: Instancing::Exclusive,
             state: State::Ready,
@@ -100,6 +124,9 @@ memory      1179648 bytes once started
 exports     larder:storage/reader@0.2.0
 imports     larder:storage/log@0.2.0
             wasi:random/random@0.2.6
+grants      tcp     db:5432, [::1]:1
+            env     imported, not granted
+            clock   the time of day (not imported)
 ";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }

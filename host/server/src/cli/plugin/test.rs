@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use larder_kit::{Options, Report, Story};
 
+use super::Given;
 use crate::config::Config;
 
 /// Options of `larder plugin test`.
@@ -48,7 +49,7 @@ pub enum TestFormat {
 /// Tests a plugin against the contract. Fails if a rule is broken.
 pub(in super::super) fn test(
     command: &TestCommand,
-    settings: Vec<(String, String)>,
+    given: Given,
     config: &Config,
 ) -> anyhow::Result<()> {
     let story = command.story.as_ref().map(|path| {
@@ -66,7 +67,7 @@ pub(in super::super) fn test(
     let mut lines = Lines(Ok(()));
     let report = larder_kit::test(
         &super::engine(config)?,
-        super::plugin_config(&command.plugin, settings, config)?,
+        super::plugin_config(&command.plugin, given, config)?,
         &options,
         |event| {
             if is_human {

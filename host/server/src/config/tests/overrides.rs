@@ -1,7 +1,7 @@
 //! Settings of single tenants.
 
 use super::super::settings::overridable;
-use super::super::{Config, SETTINGS, Scope, Size};
+use super::super::{Config, Grants, SETTINGS, Scope, Size};
 use super::refusals::check_refused;
 use super::{from_yaml, load};
 
@@ -67,11 +67,49 @@ tenancy:
     assert_eq!(settings(&other), [("max_traces", "7")]);
 }
 
+#[test]
+fn grants_are_kept_by_the_same_plugin_and_not_handed_on_to_another_one() {
+    let config = from_yaml(
+        "
+plugin:
+  use: ./postgres.wasm
+  grants: { tcp: [postgres:5432], env: [PGPASSWORD], clock: true, max_connections: 3 }
+tenancy:
+  overrides:
+    same: { plugin: { grants: { env: [PGPASSWORD=file:/run/secrets/same] } } }
+    other: { plugin: { use: ./other.wasm } }
+    own: { plugin: { use: ./other.wasm, grants: { http: ['[::1]:80', api:443] } } }
+",
+    );
+    let same = of(&config, "same").plugin.grants;
+    let common = config.plugin.grants.clone();
+    assert_eq!(
+        same.env.0[0].to_string(),
+        "PGPASSWORD=file:/run/secrets/same"
+    );
+    assert_eq!((same.tcp, same.clock), (common.tcp, common.clock));
+    assert_eq!(of(&config, "other").plugin.grants, Grants::default());
+    let own = of(&config, "own").plugin.grants;
+    let http: Vec<String> = own.http.0.iter().map(ToString::to_string).collect();
+    assert_eq!(http, ["[::1]:80", "api:443"]);
+    let but_http = Grants {
+        http: own.http.clone(),
+        ..Grants::default()
+    };
+    assert_eq!(own, but_http);
+}
+
 /// The column of the table: a tenant that gets another setting of its own needs the code that applies it.
 #[test]
 fn these_settings_can_be_overridden_and_no_others() {
     let expected = [
         "plugin.use",
+        "plugin.grants.http",
+        "plugin.grants.tcp",
+        "plugin.grants.env",
+        "plugin.grants.clock",
+        "plugin.grants.max_connections",
+        "plugin.grants.max_call_bytes",
         "limits.memory",
         "limits.call_timeout",
         "limits.queue_bytes",

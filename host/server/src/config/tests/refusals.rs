@@ -97,6 +97,14 @@ fn bad_values_are_refused_with_the_place_and_what_is_expected() {
             "`kv.driver`: expected embedded or memory or cassandra, got `rocksdb` (larder.yaml:1:15)",
         ),
         (
+            "plugin: { grants: { tcp: [postgres] } }",
+            "`plugin.grants.tcp`: expected a list of hosts with their ports, such as [postgres:5432], without schemes and wildcards, got `postgres` (larder.yaml:1:26)",
+        ),
+        (
+            "plugin: { grants: { env: [A=secret] } }",
+            "`plugin.grants.env`: expected a list of names of environment variables, such as [PGPASSWORD], or of names and files, such as ['PGPASSWORD=file:/run/secrets/pg'], got `A=secret` (larder.yaml:1:26)",
+        ),
+        (
             "plugin: { use: '' }",
             "`plugin.use`: expected a text that is not empty, got `` (larder.yaml:1:16)",
         ),

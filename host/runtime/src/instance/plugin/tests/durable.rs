@@ -9,6 +9,7 @@ use larder_store::embedded::{Durability, EmbeddedDriver, Faults, Options};
 use tempfile::TempDir;
 
 use super::*;
+use crate::sandbox::Grants;
 
 /// The number of times that each write was tried and acknowledged, by number.
 #[derive(Default)]
@@ -112,6 +113,7 @@ pub(super) async fn open_kv(
             restart_delay: Duration::from_millis(10),
             ..limits
         },
+        grants: Grants::default(),
     };
     let metrics = Arc::new(Metrics::new());
     Plugin::open(runtime, settings, driver, metrics)

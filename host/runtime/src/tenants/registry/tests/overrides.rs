@@ -46,6 +46,7 @@ fn tenant(folder: &tempfile::TempDir, guest: &Guest) -> TenantConfig {
             source: Source::File(path),
             settings: Vec::new(),
             limits: plugin::Limits::default(),
+            grants: plugin::Grants::default(),
         },
         quotas: limits(),
     }
