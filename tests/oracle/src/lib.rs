@@ -17,7 +17,6 @@
     reason = "tests: what cannot be built or judged ends them"
 )]
 
-pub mod corpus;
 pub mod filter;
 #[cfg(feature = "grpc")]
 pub mod grpc;
@@ -27,6 +26,7 @@ mod query;
 #[cfg(feature = "strategies")]
 pub mod strategies;
 
+pub use larder_corpus as corpus;
 pub use oracle::{
     Oracle, TraceId, calls, compare, depth, kind, newest_match, service, string_form, summary,
     times,

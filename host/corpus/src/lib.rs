@@ -1,4 +1,9 @@
 //! Realistic spans from a seed: requests like those of a collector's batch processor, about 510 bytes and twelve attributes a span.
+//!
+//! The benchmarks have all their spans from here. Architecture invariant: nothing here shares code with the server, except the messages
+//! of OTLP.
+
+#![forbid(unsafe_code)]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -12,6 +17,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 mod texts;
+pub mod values;
 
 pub use repeats::{MARKED_TRACES, MARKED_VALUE, REPEATED_KEYS};
 
@@ -19,7 +25,9 @@ pub use repeats::{MARKED_TRACES, MARKED_VALUE, REPEATED_KEYS};
 pub const SERVICES: usize = 60;
 /// The number of operations of each service.
 const OPERATIONS: usize = 12;
-/// One in this many traces has the rare attribute.
+/// The attribute that few traces have, the first one among them.
+pub const RARE_ATTRIBUTE: (&str, &str) = ("feature.flag", "beta-checkout");
+/// A trace has it if its number is a multiple of this.
 const RARE: u64 = 5_000;
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 /// The first span's start: 2026-01-01T00:00:00Z.

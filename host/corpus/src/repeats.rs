@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::otlp::key_value;
+use crate::values::key_value;
 
 /// The keys, each with the number of its distinct values.
 pub const REPEATED_KEYS: [(&str, u64); 3] = [

@@ -1,7 +1,11 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 use std::collections::BTreeSet;
 
+use larder_oracle::otlp::spans_of;
+use larder_oracle::string_form;
+
 use super::{Corpus, MARKED_VALUE, REPEATED_KEYS, STEP, extras};
-use crate::otlp::spans_of;
 
 #[test]
 fn a_request_is_the_same_at_every_call() {
@@ -93,7 +97,7 @@ fn texts_have_about_200_words_a_span_and_change_nothing_else() {
         assert_eq!(one.span.span_id, plain.span.span_id);
         assert_eq!(texts.len(), 3);
         for text in texts {
-            let text = crate::string_form(text.value.as_ref().unwrap());
+            let text = string_form(text.value.as_ref().unwrap());
             let parts = text.split(|part: char| !part.is_alphanumeric());
             words += parts.filter(|part| !part.is_empty()).count();
         }
@@ -116,7 +120,7 @@ fn repeated_values_are_as_many_as_they_should_be_and_ten_traces_are_marked() {
             assert_eq!(before, plain.span.attributes);
             for ((seen, (key, _)), attribute) in values.iter_mut().zip(REPEATED_KEYS).zip(added) {
                 assert_eq!(attribute.key, key);
-                let value = crate::string_form(attribute.value.as_ref().unwrap());
+                let value = string_form(attribute.value.as_ref().unwrap());
                 if value == MARKED_VALUE {
                     marked.insert(one.span.trace_id.clone());
                 }

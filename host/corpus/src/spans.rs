@@ -4,8 +4,10 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
-use super::{METHODS, OPERATIONS, extras, operation_name, pick, service_name, user_name};
-use crate::otlp::{IntoValue as _, key_value};
+use super::{
+    METHODS, OPERATIONS, RARE_ATTRIBUTE, extras, operation_name, pick, service_name, user_name,
+};
+use crate::values::{IntoValue as _, key_value};
 
 /// Builds the resource spans of a service in one request.
 pub(super) fn resource_spans(service: usize, spans: Vec<Span>) -> ResourceSpans {
@@ -98,7 +100,8 @@ pub(super) fn span(random: &mut fastrand::Rng, place: SpanPosition<'_>, rare: bo
         key_value("cache.hit", random.bool()),
     ];
     if rare {
-        attributes.push(key_value("feature.flag", "beta-checkout"));
+        let (key, value) = RARE_ATTRIBUTE;
+        attributes.push(key_value(key, value));
     }
     let start = place.start;
     let mut span = Span {

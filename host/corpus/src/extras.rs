@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
 use super::{batch_name, pick};
-use crate::otlp::key_value;
+use crate::values::key_value;
 
 /// One in this many spans has extras.
 pub(super) const SHARE: u64 = 50;
