@@ -13,6 +13,7 @@
 mod attack;
 mod attacked;
 mod backoff;
+mod bench;
 mod budgets;
 mod checks;
 mod compile;

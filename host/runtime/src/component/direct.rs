@@ -150,6 +150,11 @@ impl Direct {
         checked(step, |step| check::checked(step, resume))
     }
 
+    /// Bytes that count against its memory limit; 0 once a call has ended it.
+    pub fn memory_used(&self) -> u64 {
+        self.instance.as_ref().map_or(0, Instance::memory_used)
+    }
+
     fn instance(&mut self) -> Result<&mut Instance, NoAnswer> {
         self.instance.as_mut().ok_or_else(|| NoAnswer {
             rule: "call.trap",

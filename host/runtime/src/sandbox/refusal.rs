@@ -4,6 +4,8 @@
 //! in answer to the host, whose calls are well-formed: a write is UNAVAILABLE then, so that clients keep the spans and retry, and a
 //! read is INTERNAL, as for an answer that breaks the contract. It does not count as a breach.
 
+use std::fmt;
+
 use larder_model::storage::{Error, ErrorKind};
 
 use super::contract::GuestError;
@@ -28,15 +30,7 @@ pub(crate) fn is_unavailable(described: &str) -> bool {
 
 /// The name of the error's case and its text, for logs.
 pub(crate) fn describe(raised: &GuestError) -> String {
-    let (case, text) = match raised {
-        GuestError::InvalidArgument(text) => ("invalid-argument", text),
-        GuestError::ResourceExhausted(text) => ("resource-exhausted", text),
-        GuestError::Unavailable(text) => ("unavailable", text),
-        GuestError::DataLoss(text) => ("data-loss", text),
-        GuestError::Other(text) => ("other", text),
-    };
-    let text = text.get(..text.floor_char_boundary(MAX_TEXT_BYTES));
-    format!("{case}: {}", text.unwrap_or_default())
+    raised.to_string()
 }
 
 fn refusal(plugin: &str, raised: &GuestError, meaningless: ErrorKind) -> Error {
@@ -47,6 +41,22 @@ fn refusal(plugin: &str, raised: &GuestError, meaningless: ErrorKind) -> Error {
         GuestError::InvalidArgument(_) | GuestError::Other(_) => meaningless,
     };
     Error::new(kind, format!("plugin `{plugin}`: {}", describe(raised)))
+}
+
+// === impl GuestError ===
+
+impl fmt::Display for GuestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (case, text) = match self {
+            Self::InvalidArgument(text) => ("invalid-argument", text),
+            Self::ResourceExhausted(text) => ("resource-exhausted", text),
+            Self::Unavailable(text) => ("unavailable", text),
+            Self::DataLoss(text) => ("data-loss", text),
+            Self::Other(text) => ("other", text),
+        };
+        let text = text.get(..text.floor_char_boundary(MAX_TEXT_BYTES));
+        write!(f, "{case}: {}", text.unwrap_or_default())
+    }
 }
 
 #[cfg(test)]

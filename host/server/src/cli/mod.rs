@@ -21,7 +21,7 @@ use larder_edge::access::Right;
 use larder_model::TenantName;
 use larder_runtime::plugin::{CompileJob, ContractVersion};
 
-pub use self::plugin::{Language, NewCommand, TestCommand, TestFormat};
+pub use self::plugin::{BenchCommand, BenchFormat, Language, NewCommand, TestCommand, TestFormat};
 use crate::config::{Config, Flag, PLUGIN_SETTINGS, Sources};
 
 pub use check::check;
@@ -159,6 +159,8 @@ pub enum PluginCommand {
     New(NewCommand),
     /// Test a plugin against the contract: fixed cases, and random stories beside a plain list
     Test(TestCommand),
+    /// Measure a plugin beside the bundled `memory`: processor time and memory a span, and searches
+    Bench(BenchCommand),
     /// Print the rules of the contract, as messages and metrics name them
     Rules {
         /// Only this one
@@ -279,6 +281,7 @@ impl Cli {
                     PluginCommand::Inspect { .. }
                     | PluginCommand::New(_)
                     | PluginCommand::Test(_)
+                    | PluginCommand::Bench(_)
                     | PluginCommand::Rules { .. }
                     | PluginCommand::Wit { .. },
                 )
@@ -330,6 +333,7 @@ impl PluginCommand {
             Self::Inspect { plugin } => plugin::inspect(plugin, cli.options.of_plugin()?, config),
             Self::New(command) => plugin::new(command),
             Self::Test(command) => plugin::test(command, cli.options.of_plugin()?, config),
+            Self::Bench(command) => plugin::bench(command, cli.options.of_plugin()?, config),
             Self::Rules { rule } => plugin::rules(rule.as_deref()),
             Self::Wit { contract } => plugin::wit(*contract),
             // `Cli::compile` runs this before a configuration is loaded.

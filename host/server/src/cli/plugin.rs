@@ -1,5 +1,6 @@
 //! `larder plugin`.
 
+mod bench;
 mod inspect;
 mod new;
 mod test;
@@ -9,9 +10,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use larder_runtime::plugin::{
-    ContractVersion, Limits, PluginConfig, Runtime, RuntimeConfig, Source,
+    self, ContractVersion, Limits, PluginConfig, Runtime, RuntimeConfig, Source,
 };
 
+pub(super) use self::bench::bench;
+pub use self::bench::{BenchCommand, BenchFormat};
 pub(super) use self::inspect::inspect;
 pub(super) use self::new::new;
 pub use self::new::{Language, NewCommand};
@@ -70,11 +73,16 @@ fn engine(config: &Config) -> anyhow::Result<Runtime> {
     } else {
         user_cache()
     };
-    Ok(Runtime::new(&RuntimeConfig {
+    Ok(engine_in(config, cache_dir)?)
+}
+
+/// An engine that keeps what it has compiled in this folder, and compiles as the server does.
+fn engine_in(config: &Config, cache_dir: Option<PathBuf>) -> Result<Runtime, plugin::Error> {
+    Runtime::new(&RuntimeConfig {
         compiler: Some(server::compiler(config)),
         cache_dir,
         ..RuntimeConfig::default()
-    })?)
+    })
 }
 
 /// As the XDG Base Directory Specification has it.

@@ -236,7 +236,7 @@ impl Instance {
     }
 
     /// Bytes that count against its limit.
-    fn memory_used(&self) -> u64 {
+    pub(crate) fn memory_used(&self) -> u64 {
         self.store.data().limiter.used()
     }
 
