@@ -29,6 +29,9 @@ pub(crate) struct Seal<'a> {
     pub(crate) bucket: u64,
     pub(crate) numbers: &'a mut Numbers,
     pub(crate) sorter: &'a mut Sorter,
+    /// An entry of the bucket is lost, and with it the names of operations that it had first. The segment then has a value of operations
+    /// that is not there, which a repair makes anew, also if this one is cut off before.
+    pub(crate) lacks_names: bool,
 }
 
 /// Approximate limit of a value of operations, bytes.
@@ -192,6 +195,9 @@ impl Seal<'_> {
         if !some.is_empty() {
             let fill = |out: &mut Vec<u8>| out.append(&mut some);
             numbers.push(self.put(Kind::Operations, objects, fill)?);
+        }
+        if self.lacks_names {
+            numbers.push(self.numbers.next());
         }
         Ok(numbers)
     }

@@ -19,7 +19,8 @@ use larder_plugin::testing::kv::Fault;
 use larder_plugin::testing::random::term;
 use larder_plugin::testing::{Stored, batch, environment, fragment, kv};
 use larder_plugin::{
-    Error, Identity, Part, Plugin, Remade, RemadeOperation, Role, Search, Sizes, TraceId, Wanted,
+    Error, Identity, Part, Plugin, Remade, RemadeOperation, Role, Search, Sizes, SpanKind, TraceId,
+    Wanted,
 };
 
 /// What a repair has reported.
@@ -258,6 +259,44 @@ fn every_kind_of_damage_is_repaired() {
                 }
             }
         }
+    }
+}
+
+/// An operation is stored by the write that has it first in its bucket, and later ones rely on that.
+#[test]
+fn operations_that_a_lost_entry_had_first_are_made_anew() {
+    let write = || {
+        kv::reset();
+        let mut stored = Stored::default();
+        let mut plugin = Kv::open_with(&environment(&[]), small_shape()).unwrap();
+        for (n, name) in [(0, "GET"), (1, "PUT"), (2, "PUT"), (3, "GET")] {
+            let fragment = fragment(u128::from(n + 1_u8))
+                .operation("shop", name, SpanKind::Server)
+                .digest([n])
+                .otlp([n; 20]);
+            stored.push(fragment.clone());
+            plugin.write(1, vec![batch([fragment])]).unwrap();
+        }
+        stored
+    };
+    write();
+    let entries = kv::keys().into_iter().filter(|key| key.sort[0] == b'e');
+    let entries: Vec<Key> = entries.collect();
+    assert_eq!(entries.len(), 4);
+    for (place, key) in entries.iter().enumerate() {
+        let mut left = write();
+        kv::make_unreadable(key);
+        let told = repair(&left).unwrap();
+        assert_eq!(told.lost.len(), 1, "{told:?}");
+        assert_eq!(check(), Vec::<String>::new());
+        let mut reader = Kv::open_with(&in_role(Role::Reader), small_shape()).unwrap();
+        left.retain(|it| usize::from(it.digest[0]) != place);
+        let operations = reader.operations("shop").unwrap().into_iter();
+        assert_eq!(
+            operations.collect::<BTreeSet<_>>(),
+            left.operations(),
+            "{place}"
+        );
     }
 }
 

@@ -203,6 +203,7 @@ impl Engine {
             bucket: head.bucket,
             numbers: &mut writing.numbers,
             sorter: &mut self.sorter,
+            lacks_names: false,
         };
         let sealed = sealed.run(&entries)?;
         let last = entries.last().map_or(first.sequence, |it| it.sequence);

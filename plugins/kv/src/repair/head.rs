@@ -336,6 +336,11 @@ impl WriterRepair {
         let entries: Vec<&Entry> = view.entries.iter().collect();
         let mut rest = entries.as_slice();
         let mut manifest = view.manifest.clone();
+        // Buckets in which names may be lost. Those that are made anew are of all spans from the segment on.
+        let mut unnamed: BTreeSet<u64> = BTreeSet::new();
+        if !view.lost.is_empty() {
+            unnamed.extend(entries.iter().map(|entry| entry.head.bucket));
+        }
         while let Some(first) = rest.first() {
             let (count, _) = seal::due(&shape, rest.iter().copied());
             let (these, others) = rest.split_at_checked(count.max(1)).unwrap_or((rest, &[]));
@@ -345,6 +350,7 @@ impl WriterRepair {
                 bucket: first.head.bucket,
                 numbers: &mut numbers,
                 sorter: &mut *sorter,
+                lacks_names: unnamed.remove(&first.head.bucket),
             };
             put_sealed(&mut manifest, these, &sealed.run(these)?);
             rest = others;
