@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use larder_runtime::plugin::{Instancing, Status};
+use larder_core::telemetry::Chain;
+use larder_runtime::plugin::{Error, Instancing, Source, Status};
 use serde::Serialize;
 
 use crate::seconds;
@@ -12,16 +13,16 @@ use crate::story::Story;
 /// What came of a test.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The name that the plugin gives itself.
+    /// The name that the plugin gives itself; where it was loaded from, if it does not fit.
     pub plugin: String,
-    /// The version that it gives itself.
-    pub version: String,
+    /// The version that it gives itself. It has none here, as the two that follow, if it does not fit.
+    pub version: Option<String>,
     /// Where it was loaded from.
     pub source: String,
     /// The version of the contract that it was built for.
-    pub contract: &'static str,
+    pub contract: Option<&'static str>,
     /// Where its data lives.
-    pub instancing: Instancing,
+    pub instancing: Option<Instancing>,
     /// Time that it took to compile, or to load what was compiled before.
     #[serde(serialize_with = "as_seconds")]
     pub loaded: Duration,
@@ -77,15 +78,44 @@ impl Report {
     pub(crate) fn new(status: &Status, loaded: Duration) -> Self {
         Self {
             plugin: status.name.clone(),
-            version: status.version.clone(),
+            version: Some(status.version.clone()),
             source: status.source.clone(),
-            contract: status.contract.as_str(),
-            instancing: status.instancing,
+            contract: Some(status.contract.as_str()),
+            instancing: Some(status.instancing),
             loaded,
             duration: Duration::ZERO,
             cases: Vec::new(),
             notes: Vec::new(),
         }
+    }
+
+    /// The report of a plugin that cannot be loaded as it does not fit the contract, for machines. `None` for an error that says nothing of
+    /// the plugin.
+    pub fn unfit(source: &Source, error: &Error) -> Option<Self> {
+        let is_of_plugin = matches!(
+            error,
+            Error::Load { .. } | Error::Compile { .. } | Error::World { .. } | Error::Start { .. }
+        );
+        let case = Case {
+            name: "it fits the contract".to_owned(),
+            outcome: Outcome::Failed {
+                rule: "load.fits".to_owned(),
+                text: Chain(error).to_string(),
+                story: None,
+            },
+            duration: Duration::ZERO,
+        };
+        is_of_plugin.then(|| Self {
+            plugin: source.to_string(),
+            version: None,
+            source: source.to_string(),
+            contract: None,
+            instancing: None,
+            loaded: Duration::ZERO,
+            duration: Duration::ZERO,
+            cases: vec![case],
+            notes: Vec::new(),
+        })
     }
 
     /// True if no case has failed.
@@ -109,14 +139,15 @@ impl Report {
     /// The first line of a report for people.
     pub fn head(&self) -> String {
         let instancing = match self.instancing {
-            Instancing::Exclusive => "exclusive",
-            Instancing::Replicated => "replicated",
+            Some(Instancing::Exclusive) => "exclusive",
+            Some(Instancing::Replicated) => "replicated",
+            None => "not loaded",
         };
         format!(
             "{} {}, {instancing}, for larder:storage@{}: loaded in {}\n",
             self.plugin,
-            self.version,
-            self.contract,
+            self.version.as_deref().unwrap_or("-"),
+            self.contract.unwrap_or("-"),
             seconds(self.loaded)
         )
     }

@@ -16,10 +16,11 @@ mod tests {
     use super::*;
 
     /// What names rules.
-    const SOURCES: [&str; 9] = [
+    const SOURCES: [&str; 10] = [
         include_str!("cases.rs"),
         include_str!("cases/full.rs"),
         include_str!("cases/trouble.rs"),
+        include_str!("report.rs"),
         include_str!("sandboxed.rs"),
         include_str!("stories.rs"),
         include_str!("../../runtime/src/component/direct.rs"),

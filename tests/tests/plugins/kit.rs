@@ -151,3 +151,36 @@ fn a_story_that_fails_is_short_and_can_be_played_again() {
     assert_eq!(again.status.code(), Some(1));
     assert!(again.stdout.contains("> read.order: "), "{again:?}");
 }
+
+#[test]
+fn machines_are_told_of_a_plugin_that_does_not_fit() {
+    let home = Home::new();
+    let file = home.path().join("core.wasm");
+    std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    let told = |format: &str| {
+        let exit = Options::bare()
+            .without_port_flags()
+            .arguments(["plugin".into(), "test".into(), file.clone()])
+            .arguments(["--format", format])
+            .run_in(&home);
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        assert!(exit.error().contains("it is a core module"), "{exit:?}");
+        exit
+    };
+    let report = report(&told("json"));
+    assert_eq!(report["source"], file.to_str().unwrap());
+    assert_eq!(report["version"], Value::Null);
+    assert_eq!(broken(&report), ["load.fits"]);
+    let text = report["cases"][0]["detail"]["text"].as_str().unwrap();
+    assert!(text.contains("it is a core module"), "{text}");
+    let junit = told("junit").stdout;
+    assert!(junit.contains("tests=\"1\" failures=\"1\""), "{junit}");
+    assert!(junit.contains("<failure type=\"load.fits\""), "{junit}");
+    assert!(told("human").stdout.is_empty());
+    // A file that is not there is no plugin that does not fit.
+    let exit = Options::bare()
+        .without_port_flags()
+        .arguments(["plugin", "test", "./none.wasm", "--format", "json"])
+        .run_in(&home);
+    assert!(exit.stdout.is_empty(), "{exit:?}");
+}

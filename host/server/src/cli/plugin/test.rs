@@ -65,22 +65,24 @@ pub(in super::super) fn test(
     };
     let is_human = command.format == TestFormat::Human;
     let mut lines = Lines(Ok(()));
-    let report = larder_kit::test(
-        &super::engine(config)?,
-        super::plugin_config(&command.plugin, given, config)?,
-        &options,
-        |event| {
-            if is_human {
-                lines.print(&event.to_human());
+    let plugin = super::plugin_config(&command.plugin, given, config)?;
+    let source = plugin.source.clone();
+    let tested = larder_kit::test(&super::engine(config)?, plugin, &options, |event| {
+        if is_human {
+            lines.print(&event.to_human());
+        }
+    });
+    let report = match tested {
+        Ok(report) => report,
+        Err(error) => {
+            // Machines are told on stdout, as of any failure; the error says the same to people.
+            if let Some(unfit) = Report::unfit(&source, &error).filter(|_| !is_human) {
+                lines.end(&unfit, command.format)?;
             }
-        },
-    )?;
-    match command.format {
-        TestFormat::Human => lines.print(&report.foot()),
-        TestFormat::Json => lines.print(&format!("{}\n", report.to_json()?)),
-        TestFormat::Junit => lines.print(&report.to_junit()),
-    }
-    lines.0.context("cannot print")?;
+            return Err(error.into());
+        }
+    };
+    lines.end(&report, command.format)?;
     let kept = keep(&report, command)?;
     if report.has_passed() {
         return Ok(());
@@ -114,6 +116,16 @@ fn keep(report: &Report, command: &TestCommand) -> anyhow::Result<Option<PathBuf
 struct Lines(std::io::Result<()>);
 
 impl Lines {
+    /// Prints what comes after the cases. Fails if that, or anything before, could not be printed.
+    fn end(mut self, report: &Report, format: TestFormat) -> anyhow::Result<()> {
+        match format {
+            TestFormat::Human => self.print(&report.foot()),
+            TestFormat::Json => self.print(&format!("{}\n", report.to_json()?)),
+            TestFormat::Junit => self.print(&report.to_junit()),
+        }
+        self.0.context("cannot print")
+    }
+
     fn print(&mut self, text: &str) {
         if self.0.is_ok() {
             let mut to = stdout().lock();
