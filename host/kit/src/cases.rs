@@ -1,5 +1,6 @@
 //! What every plugin is tried with.
 
+mod damage;
 mod full;
 mod trouble;
 
@@ -86,6 +87,18 @@ pub(crate) const ALL: &[FixedCase] = &[
     FixedCase {
         name: "each change of kv fails once, and a host ends there",
         run: trouble::faults,
+    },
+    FixedCase {
+        name: "a writer with something stored keeps its id",
+        run: trouble::retire,
+    },
+    FixedCase {
+        name: "a repair of what is sound changes nothing",
+        run: damage::sound,
+    },
+    FixedCase {
+        name: "each value of kv is damaged once, and repaired",
+        run: damage::repaired,
     },
 ];
 
@@ -302,7 +315,7 @@ fn undamaged(world: &World) -> Tried {
     Ok(Passed::All)
 }
 
-fn one_of_many(id: u128, round: u64) -> FragmentBuilder {
+pub(crate) fn one_of_many(id: u128, round: u64) -> FragmentBuilder {
     let start = u64::try_from(id).unwrap_or(0) * 10 + round;
     let built = fragment(id * 7)
         .starts(start, start + 3)

@@ -1,7 +1,7 @@
 //! The SDK's types, which the list has, as the host's, and back.
 
 use larder_model::storage::{self, BatchBuilder, FragmentFacts};
-use larder_plugin::testing::{Breach, Called};
+use larder_plugin::testing::{Breach, Called, StoredFragment};
 use larder_plugin::{
     Batch, Counts, Error, Operation, Part, Piece, Pieces, Search, Sighting, Sightings, SpanKind,
     TraceId, Wanted,
@@ -131,6 +131,20 @@ pub(crate) fn operations(operations: Vec<storage::Operation>) -> Vec<Operation> 
         kind: kind_of(it.kind),
     });
     operations.collect()
+}
+
+/// What the host makes of a fragment's otlp: the kit knows it from the list.
+pub(crate) fn remade(fragment: Option<&StoredFragment>) -> storage::Remade {
+    let operations = fragment.iter().flat_map(|it| &it.operations);
+    let operations = operations.map(|it| storage::Operation {
+        service: it.service.clone(),
+        name: it.name.clone(),
+        kind: kind(it.kind),
+    });
+    storage::Remade {
+        digest: fragment.map(|it| it.digest.clone()),
+        operations: operations.collect(),
+    }
 }
 
 pub(crate) fn counts(counts: storage::Statistics) -> Counts {

@@ -1,4 +1,4 @@
-//! A store of which one change fails, as a disk or a network lets it fail.
+//! A store of which one change fails, as a disk or a network lets it fail, or one value cannot be read back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,8 @@ pub(crate) struct Faulty {
     changes: AtomicUsize,
     /// The number of the change that fails.
     planned: Mutex<Option<(usize, Fault)>>,
+    /// The value that cannot be read back, until it is replaced or deleted.
+    damaged: Mutex<Option<Key>>,
 }
 
 // === impl Faulty ===
@@ -31,6 +33,7 @@ impl Faulty {
             inner,
             changes: AtomicUsize::new(0),
             planned: Mutex::default(),
+            damaged: Mutex::default(),
         }
     }
 
@@ -44,6 +47,45 @@ impl Faulty {
     pub(crate) fn heal(&self) -> bool {
         let planned = self.planned.lock().take();
         planned.is_some_and(|(at, _)| at >= self.changes.load(Ordering::Relaxed))
+    }
+
+    /// Damages the value with this number, in the order of partitions and keys, as the host finds it: every `get` and every page of a scan
+    /// that would return it fails. `None` if there are fewer values.
+    pub(crate) async fn damage(&self, number: usize) -> Result<Option<Key>, Error> {
+        let mut partitions = self.inner.partitions().await?;
+        partitions.sort_unstable();
+        let mut keys = Vec::new();
+        for partition in partitions {
+            let all = Scan {
+                start: Vec::new(),
+                end: None,
+                descending: false,
+                max_entries: u32::MAX,
+                max_bytes: u32::MAX,
+            };
+            let page = self.inner.scan(&partition, &all).await?;
+            keys.extend(page.entries.into_iter().map(|entry| Key {
+                partition: partition.clone(),
+                sort: entry.sort,
+            }));
+        }
+        let key = keys.into_iter().nth(number);
+        (*self.damaged.lock()).clone_from(&key);
+        Ok(key)
+    }
+
+    /// Fails for an answer with the value that is damaged.
+    fn intact(&self, mut answered: impl FnMut(&Key) -> bool) -> Result<(), Error> {
+        if self.damaged.lock().as_ref().is_some_and(&mut answered) {
+            let text = "a value is damaged, as the test wants it".to_owned();
+            return Err(Error::DataLoss(text));
+        }
+        Ok(())
+    }
+
+    /// What was damaged is there no more.
+    fn forget_damage(&self, gone: impl FnOnce(&Key) -> bool) {
+        drop(self.damaged.lock().take_if(|key| gone(key)));
     }
 
     /// The fault of the change that is made now.
@@ -95,7 +137,14 @@ impl Namespace for Faulty {
 
     async fn commit(&self, by: &Claim, partition: &str, changes: Vec<Change>) -> Result<(), Error> {
         let Some(fault) = self.fault() else {
-            return self.inner.commit(by, partition, changes).await;
+            let sorts = changes.iter().map(|change| match change {
+                Change::Put(entry) => entry.sort.clone(),
+                Change::Delete(sort) => sort.clone(),
+            });
+            let sorts: Vec<_> = sorts.collect();
+            self.inner.commit(by, partition, changes).await?;
+            self.forget_damage(|key| key.partition == partition && sorts.contains(&key.sort));
+            return Ok(());
         };
         if fault == Fault::Unknown {
             self.inner.commit(by, partition, changes).await?;
@@ -104,11 +153,16 @@ impl Namespace for Faulty {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.intact(|key| keys.contains(key))?;
         self.inner.get(keys).await
     }
 
     async fn scan(&self, partition: &str, scan: &Scan) -> Result<Page, Error> {
-        self.inner.scan(partition, scan).await
+        let page = self.inner.scan(partition, scan).await?;
+        self.intact(|key| {
+            key.partition == partition && page.entries.iter().any(|it| it.sort == key.sort)
+        })?;
+        Ok(page)
     }
 
     fn partition_bytes(&self, partition: &str) -> Option<u64> {
@@ -121,7 +175,9 @@ impl Namespace for Faulty {
 
     async fn reclaim(&self, by: &Claim, partition: &str) -> Result<(), Error> {
         let Some(fault) = self.fault() else {
-            return self.inner.reclaim(by, partition).await;
+            self.inner.reclaim(by, partition).await?;
+            self.forget_damage(|key| key.partition == partition);
+            return Ok(());
         };
         if fault == Fault::Unknown {
             self.inner.reclaim(by, partition).await?;

@@ -16,8 +16,9 @@ mod tests {
     use super::*;
 
     /// What names rules.
-    const SOURCES: [&str; 10] = [
+    const SOURCES: [&str; 11] = [
         include_str!("cases.rs"),
+        include_str!("cases/damage.rs"),
         include_str!("cases/full.rs"),
         include_str!("cases/trouble.rs"),
         include_str!("report.rs"),
@@ -38,7 +39,16 @@ mod tests {
     #[test]
     fn each_rule_has_a_section() {
         let texts = SOURCES.iter().flat_map(|source| source.split('"'));
-        let functions = ["write", "refresh", "find", "read", "services", "operations"];
+        let functions = [
+            "write",
+            "refresh",
+            "find",
+            "read",
+            "services",
+            "operations",
+            "retire",
+            "repair",
+        ];
         let errors = functions.map(|function| format!("{function}.error"));
         let named = texts.filter(|text| is_rule(text)).map(str::to_owned);
         let all: Vec<String> = named.chain(errors).collect();

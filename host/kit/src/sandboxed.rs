@@ -86,6 +86,12 @@ impl<'w> Sandboxed<'w> {
         Err(Breach::new("maintain.end", text))
     }
 
+    /// Whether the writer's id may be forgotten.
+    pub(crate) fn retire(&mut self) -> Called<bool> {
+        let called = self.world.block_on(self.writer.retire());
+        convert::called("retire", called, |is_gone| is_gone)
+    }
+
     /// All steps of `check`.
     ///
     /// # Errors

@@ -99,6 +99,16 @@ impl World {
         answered("open", self.open_on(namespace, &Opening::default()))
     }
 
+    /// Opens the plugin as configured to repair a store, on which no other instance is called meanwhile.
+    pub(crate) fn open_repairer(&self, namespace: Arc<dyn Namespace>) -> Called<Direct> {
+        self.block_on(async {
+            let claim = namespace.claim(&MemoryDriver::new().writer_id()).await;
+            let claim = claim.map_err(|error| store(&error))?;
+            let opened = Direct::open_repairer(&self.component, namespace, &claim).await;
+            called("open", opened, |instance| instance)
+        })
+    }
+
     /// Opens the plugin on a store.
     pub(crate) fn open_on(
         &self,
@@ -135,7 +145,7 @@ impl World {
 }
 
 /// The kit's own store has failed, which it does not.
-fn store(error: &larder_store::Error) -> Breach {
+pub(crate) fn store(error: &larder_store::Error) -> Breach {
     Breach::new(
         "kit.store",
         format!("the kit's store in memory failed: {error}"),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use larder_kv::Kv;
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Piece, Pieces, Plugin,
-    Role, Search, Sighting, Sightings, Sizes, Timestamp, Wanted, kv,
+    Remade, Repaired, Role, Search, Sighting, Sightings, Sizes, Timestamp, Wanted, kv,
 };
 
 /// The setting.
@@ -65,6 +65,9 @@ impl Plugin for Mistaken {
             "open fails on what is there"
                 if matches!(environment.role, Role::Writer(_)) && !kv::partitions()?.is_empty() =>
             {
+                return on_purpose();
+            }
+            "open fails to repair" if matches!(environment.role, Role::Repairer) => {
                 return on_purpose();
             }
             _ => {}
@@ -256,6 +259,30 @@ impl Plugin for Mistaken {
             "maintain never ends" => Ok(true),
             _ => self.kv.maintain(now, sizes),
         }
+    }
+
+    fn retire(&mut self) -> Result<bool, Error> {
+        match &*self.mistake {
+            "retire fails" => on_purpose(),
+            "retire gives its id away" => Ok(true),
+            _ => self.kv.retire(),
+        }
+    }
+
+    fn repair(&mut self, now: Timestamp, remade: &[Remade]) -> Result<Repaired, Error> {
+        match &*self.mistake {
+            "repair fails" => return Err(Error::DataLoss("as the test wants it".to_owned())),
+            "repair does nothing" => return Ok(Repaired::default()),
+            _ => {}
+        }
+        let mut step = self.kv.repair(now, remade)?;
+        match &*self.mistake {
+            "repair never ends" => (step.values, step.more) = (1, true),
+            "repair tells of damage" => step.lost.push("as the test wants it".to_owned()),
+            "repair says nothing of what is lost" => step.lost.clear(),
+            _ => {}
+        }
+        Ok(step)
     }
 
     fn statistics(&self) -> Counts {

@@ -1,4 +1,4 @@
-//! Time that goes by, and a store that fails.
+//! Time that goes by, a store that fails, and a host that is gone for good.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -72,6 +72,27 @@ pub(super) fn faults(world: &World) -> Tried {
             }
         }
     }
+    Ok(Passed::All)
+}
+
+/// Asks whether a writer's id may be forgotten, before upkeep and after it, while something is stored under it.
+pub(super) fn retire(world: &World) -> Tried {
+    if !world.is_replicated() {
+        return Ok(Passed::Skipped("it keeps nothing in kv".to_owned()));
+    }
+    let mut subject = world.open()?;
+    let built = fragment(1).terms([1]).digest(*b"d").otlp(*b"o");
+    answered("write", subject.write(1, vec![batch([built])]))?;
+    for when in ["", ", and after upkeep"] {
+        if answered("retire", subject.retire())? {
+            let text = format!(
+                "after a write{when}, `retire` says that nothing which is stored is the writer's"
+            );
+            return Err(Breach::new("retire.stored", text));
+        }
+        subject.maintain_all(1)?;
+    }
+    is_coherent(&mut subject)?;
     Ok(Passed::All)
 }
 

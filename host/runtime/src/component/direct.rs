@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use larder_model::storage::{
-    Batch, Checked, Operation, Part, Pieces, Search, Sightings, Statistics, Wanted,
+    Batch, Checked, Operation, Part, Pieces, Remade, Repaired, Search, Sightings, Statistics,
+    Wanted,
 };
 use larder_store::{Claim, Namespace};
 
@@ -33,28 +34,57 @@ pub struct NoAnswer {
 /// What came of a call. The inner error is one of the contract's.
 pub type DirectResult<T> = Result<Result<T, GuestError>, NoAnswer>;
 
+/// Where an instance keeps a tenant's data.
+#[derive(Clone)]
+pub struct Place {
+    /// The tenant's name, which tells tenants apart in what is kept outside of the namespace.
+    pub tenant: Arc<str>,
+    /// What `kv` works on.
+    pub namespace: Arc<dyn Namespace>,
+}
+
 // === impl Direct ===
 
 impl Direct {
-    /// Opens an instance for a tenant of this name, on this namespace: a writer under the claim, or a reader without one.
+    /// Opens an instance there: a writer under the claim, or a reader without one.
     ///
     /// # Errors
     /// As of every call.
     pub async fn open(
         component: &Component,
-        tenant: &str,
-        namespace: Arc<dyn Namespace>,
+        place: &Place,
         claim: Option<&Claim>,
     ) -> DirectResult<Self> {
+        let role = claim.map_or(Role::Reader, |claim| Role::Writer(Identity::from(claim)));
+        Self::open_as(component, place, claim, role).await
+    }
+
+    /// Opens an instance that repairs what is there, and is asked for nothing else.
+    ///
+    /// # Errors
+    /// As of every call.
+    pub async fn open_repairer(
+        component: &Component,
+        place: &Place,
+        claim: &Claim,
+    ) -> DirectResult<Self> {
+        Self::open_as(component, place, Some(claim), Role::Repairer).await
+    }
+
+    async fn open_as(
+        component: &Component,
+        place: &Place,
+        claim: Option<&Claim>,
+        role: Role<'_>,
+    ) -> DirectResult<Self> {
         let gauge = Gauge::default();
-        let kv = KvAccess::new(namespace, claim.cloned());
+        let kv = KvAccess::new(Arc::clone(&place.namespace), claim.cloned());
         let granted = component
-            .granted(tenant)
+            .granted(&place.tenant)
             .map_err(|error| NoAnswer::from(error.into_failure()))?;
         let started = Instance::start(&component.instance_config(&gauge, granted), kv).await;
         let mut instance = started.map_err(NoAnswer::from)?;
-        let role = claim.map_or(Role::Reader, |claim| Role::Writer(Identity::from(claim)));
-        let opened = starter::raised_by_open(&mut instance, component.config(), tenant, role).await;
+        let opened = starter::raised_by_open(&mut instance, component.config(), &place.tenant, role).await;
         Ok(opened.map_err(NoAnswer::from)?.map(|()| Self {
             instance: Some(instance),
         }))
@@ -148,6 +178,21 @@ impl Direct {
         let called = instance.check(resume).await;
         let step = self.ended(called)?;
         checked(step, |step| check::checked(step, resume))
+    }
+
+    /// The contract's `replication.retire`.
+    pub async fn retire(&mut self) -> DirectResult<bool> {
+        let instance = self.instance()?;
+        let called = instance.retire().await;
+        self.ended(called)
+    }
+
+    /// The contract's `integrity.repair`.
+    pub async fn repair(&mut self, now: u64, remade: &[Remade]) -> DirectResult<Repaired> {
+        let instance = self.instance()?;
+        let called = instance.repair(now, remade).await;
+        let step = self.ended(called)?;
+        checked(step, check::repaired)
     }
 
     /// Bytes that count against its memory limit; 0 once a call has ended it.

@@ -226,9 +226,11 @@ impl Component {
         self.code.component.version()
     }
 
+    /// Whether it has `repair`.
+    ///
     /// # Errors
     /// The reason why the plugin cannot repair.
-    pub(crate) fn check_repair(&self) -> Result<(), &'static str> {
+    pub fn check_repair(&self) -> Result<(), &'static str> {
         self.code.component.check_repair()
     }
 

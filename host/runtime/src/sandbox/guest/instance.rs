@@ -182,7 +182,6 @@ impl Instance {
     }
 
     /// True if nothing that is stored is of the id under which it writes.
-    #[allow(dead_code, reason = "for hosts that take over the ids of others")]
     pub(crate) async fn retire(&mut self) -> Called<bool> {
         self.upkeep(true);
         let called = call!(self, self.timeout, retire());
