@@ -4,7 +4,7 @@ use std::fmt;
 
 use larder_runtime::plugin;
 
-use crate::searches::Found;
+use crate::answer::Found;
 
 /// A plugin that is not measured; each says what to do.
 #[derive(Debug, thiserror::Error)]

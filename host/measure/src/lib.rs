@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod error;
 mod fill;
 mod held;
@@ -28,9 +29,9 @@ use self::held::Held;
 use self::load::Loaded;
 use self::report::Pair;
 
+pub use answer::Found;
 pub use error::Error;
 pub use report::{Both, Figure, Report, SearchFigures};
-pub use searches::Found;
 
 /// The plugin that others are measured beside.
 const BESIDE: &str = "memory";

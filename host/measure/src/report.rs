@@ -7,11 +7,11 @@ use larder_runtime::plugin::Instancing;
 use serde::Serialize;
 
 use crate::Options;
+use crate::answer::Found;
 use crate::fill::Filled;
 use crate::held::Held;
 use crate::load::Loaded;
 use crate::numbers::{float, megabytes, micros, shown, whole};
-use crate::searches::Found;
 use crate::spent::Spent;
 use crate::table::table;
 

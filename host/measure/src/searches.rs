@@ -8,19 +8,16 @@ use futures_util::TryStreamExt as _;
 use larder_core::telemetry::Metrics;
 use larder_corpus::{Corpus, RARE_ATTRIBUTE, service_name};
 use larder_model::storage::{self, TraceId};
-use larder_proto::otlp::TracesData;
 use larder_proto::storage::v2::any_value::Value;
 use larder_proto::storage::v2::{
     AnyValue, GetOperationsRequest, GetTraceParams, GetTracesRequest, KeyValue,
     TraceQueryParameters,
 };
-use larder_proto::wire;
 use larder_search::{Limits, Searcher};
 use prost_types::Timestamp;
-use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Options;
+use crate::answer::{Answer, Found, Messages};
 use crate::error::Error;
 use crate::fill::{EXPORT_SPANS, Filled};
 use crate::held::Held;
@@ -60,34 +57,6 @@ enum Asks {
     ByIds(GetTracesRequest),
     /// The services, and the operations of one of them.
     Names(String),
-}
-
-/// How much a search has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Found {
-    /// Whole traces.
-    Traces {
-        /// How many.
-        traces: u64,
-        /// All their spans.
-        spans: u64,
-    },
-    /// Names.
-    Names {
-        /// Of services.
-        services: u64,
-        /// Of the operations of one service.
-        operations: u64,
-    },
-}
-
-/// What a search has answered, so far that two answers can be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Answer {
-    found: Found,
-    /// Of the spans or names, in any order.
-    fingerprint: u64,
 }
 
 /// Asks all of them.
@@ -231,12 +200,6 @@ struct Asked {
     metrics: Arc<Metrics>,
 }
 
-/// The messages of an answer, as a client gets them.
-enum Messages {
-    Traces(Vec<u8>),
-    Names(Vec<String>, Vec<String>),
-}
-
 // === impl Asked ===
 
 impl Asked {
@@ -315,76 +278,10 @@ impl Asks {
     }
 }
 
-// === impl Messages ===
-
-impl Messages {
-    fn answer(&self) -> Result<Answer, wire::Error> {
-        match self {
-            Self::Traces(bytes) => traces(bytes),
-            Self::Names(services, operations) => {
-                let names = services.iter().chain(operations);
-                Ok(Answer {
-                    found: Found::Names {
-                        services: services.len() as u64,
-                        operations: operations.len() as u64,
-                    },
-                    fingerprint: names.fold(0, |all, it| add(all, it.as_bytes())),
-                })
-            }
-        }
-    }
-}
-
-/// Counts traces, whose spans stand together, and spans.
-fn traces(bytes: &[u8]) -> Result<Answer, wire::Error> {
-    let (mut traces, mut spans, mut fingerprint) = (0, 0, 0);
-    let mut last: &[u8] = &[];
-    for resource_spans in TracesData::new(bytes).resource_spans() {
-        for scope_spans in resource_spans?.scope_spans() {
-            for span in scope_spans?.spans() {
-                let span = span?;
-                spans += 1;
-                traces += u64::from(span.trace_id != last);
-                last = span.trace_id;
-                fingerprint = add(fingerprint, span.raw);
-            }
-        }
-    }
-    let found = Found::Traces { traces, spans };
-    Ok(Answer { found, fingerprint })
-}
-
-fn add(all: u64, bytes: &[u8]) -> u64 {
-    all.wrapping_add(xxh3_64(bytes))
-}
-
 fn timestamp(nanos: u64) -> Timestamp {
     const SECOND: u64 = 1_000_000_000;
     Timestamp {
         seconds: i64::try_from(nanos / SECOND).unwrap_or(i64::MAX),
         nanos: i32::try_from(nanos % SECOND).unwrap_or_default(),
-    }
-}
-
-// === impl Found ===
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |count: u64, name: &str| {
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{} {name}{plural}", whole(count))
-        };
-        let (one, two) = match *self {
-            Self::Traces { traces, spans } => (of(spans, "span"), of(traces, "trace")),
-            Self::Names {
-                services,
-                operations,
-            } => (of(services, "service"), of(operations, "operation")),
-        };
-        let between = match self {
-            Self::Traces { .. } => " of ",
-            Self::Names { .. } => ", ",
-        };
-        write!(f, "{one}{between}{two}")
     }
 }

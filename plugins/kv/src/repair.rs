@@ -12,7 +12,7 @@
 //! | operations | those of all spans in the bucket, made by the host |
 //! | page of terms, of runs | a page without a payload: any fragment may have its terms |
 //! | header | the same, from the values that no other header refers to |
-//! | entry | nothing: the entries beside it are sealed, and the head no longer has it; operations that it may have had first are made anew |
+//! | entry | nothing: the entries beside it are sealed, and the head no longer has it; operations that it had first are made anew |
 //! | stamp, manifest | the same, from headers, tables and entries |
 //!
 //! Writers are repaired one by one: the head, then each segment.
