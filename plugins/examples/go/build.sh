@@ -27,13 +27,13 @@ tool wasm-tools wasm-tools 1.262.0 component
 rm -rf "$tools/build"
 
 wit=${WIT:-../../../wit/storage.wit}
-wit-bindgen go --world plugin --pkg-name minimal-go/bindings --out-dir bindings "$wit"
+wit-bindgen go --world plugin --pkg-name example.com/minimal-go/bindings --out-dir bindings "$wit"
 # All that is exported is in the one package of this folder, where wit-bindgen would have one for each interface.
 exports=bindings/exports/wit_exports/wit_exports.go
-sed 's|"minimal-go/bindings/exports/\(export_[a-z_]*\)"|\1 "minimal-go"|' "$exports" >bindings/exports.go
+sed 's|"example.com/minimal-go/bindings/exports/\(export_[a-z_]*\)"|\1 "example.com/minimal-go"|' "$exports" >bindings/exports.go
 mv bindings/exports.go "$exports"
 mkdir -p bindings/main
-printf 'package main\n\nimport _ "minimal-go/bindings/exports/wit_exports"\n\nfunc main() {}\n' >bindings/main/main.go
+printf 'package main\n\nimport _ "example.com/minimal-go/bindings/exports/wit_exports"\n\nfunc main() {}\n' >bindings/main/main.go
 # The linker has to be told that pkg/wit/runtime may call the allocator of Go's runtime.
 GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -ldflags=-checklinkname=0 -o bindings/core.wasm ./bindings/main
 

@@ -1,4 +1,4 @@
-module minimal-go
+module example.com/minimal-go
 
 go 1.26
 

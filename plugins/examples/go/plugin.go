@@ -10,11 +10,11 @@ import (
 	"runtime/debug"
 	"slices"
 
+	lifecycle "example.com/minimal-go/bindings/imports/larder_storage_lifecycle"
+	reader "example.com/minimal-go/bindings/imports/larder_storage_reader"
+	types "example.com/minimal-go/bindings/imports/larder_storage_types"
+	writer "example.com/minimal-go/bindings/imports/larder_storage_writer"
 	wit "go.bytecodealliance.org/pkg/wit/types"
-	lifecycle "minimal-go/bindings/imports/larder_storage_lifecycle"
-	reader "minimal-go/bindings/imports/larder_storage_reader"
-	types "minimal-go/bindings/imports/larder_storage_types"
-	writer "minimal-go/bindings/imports/larder_storage_writer"
 )
 
 type fragment struct {
