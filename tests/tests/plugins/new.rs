@@ -19,27 +19,35 @@ fn example(file: &str) -> String {
 
 #[test]
 fn a_new_plugin_is_the_example_under_its_name() {
-    let languages = [
+    let languages: [(&str, &[&str]); 5] = [
+        ("c", &["plugin.c", "build.sh"]),
         (
-            "js",
-            &["plugin.js", "package.json", "build.sh"],
-            "minimal-js",
+            "go",
+            &[
+                "plugin.go",
+                "adapter.wat",
+                "go.mod",
+                "build.sh",
+                "pkg/go.mod",
+            ],
         ),
+        ("js", &["plugin.js", "package.json", "build.sh"]),
+        ("python", &["plugin.py", "requirements.txt", "build.sh"]),
         (
-            "python",
-            &["plugin.py", "requirements.txt", "build.sh"],
-            "minimal-python",
+            "rust",
+            &["src/lib.rs", "Cargo.toml", "Cargo.lock", "build.sh"],
         ),
     ];
     let home = Home::new();
-    for (language, files, name) in languages {
+    for (language, files) in languages {
+        let name = format!("minimal-{language}");
         let mine = format!("mine-{language}");
         let exit = new(&home, &[&mine, "--language", language]);
         assert!(exit.stdout.contains("./build.sh"), "{exit:?}");
         let folder = home.path().join(&mine);
         for file in files {
             let text = fs::read_to_string(folder.join(file)).unwrap();
-            let expected = example(&format!("{language}/{file}")).replace(name, &mine);
+            let expected = example(&format!("{language}/{file}")).replace(&name, &mine);
             let expected = expected.replace("../../../wit/storage.wit", "storage.wit");
             assert_eq!(text, expected, "{file}");
         }
@@ -72,16 +80,24 @@ fn a_name_that_is_no_folder_is_refused() {
 
 #[test]
 fn a_tool_that_is_missing_is_named() {
+    let tools = [
+        ("c", "wit-bindgen"),
+        ("go", "go"),
+        ("js", "node"),
+        ("python", "python3"),
+        ("rust", "cargo"),
+    ];
     let home = Home::new();
-    let options = Options::bare().without_port_flags();
-    let exit = options
-        .arguments(["plugin", "new", "mine", "--language", "python"])
-        .environment("PATH", "/nowhere")
-        .run_in(&home);
-    assert_eq!(exit.status.code(), Some(1));
-    assert!(
-        exit.error().contains("`python3` is not on the path"),
-        "{exit:?}"
-    );
-    assert!(home.path().join("mine/plugin.py").is_file());
+    for (language, tool) in tools {
+        let mine = format!("mine-{language}");
+        let options = Options::bare().without_port_flags();
+        let exit = options
+            .arguments(["plugin", "new", &mine, "--language", language])
+            .environment("PATH", "/nowhere")
+            .run_in(&home);
+        assert_eq!(exit.status.code(), Some(1));
+        let expected = format!("`{tool}` is not on the path");
+        assert!(exit.error().contains(&expected), "{exit:?}");
+        assert!(home.path().join(mine).join("build.sh").is_file());
+    }
 }

@@ -26,10 +26,16 @@ pub struct NewCommand {
 /// A language that there is a template for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
+    /// C, with clang and wit-bindgen
+    C,
+    /// Go, with wit-bindgen
+    Go,
     /// JavaScript, with componentize-js
     Js,
     /// Python, with componentize-py
     Python,
+    /// Rust, with wit-bindgen
+    Rust,
 }
 
 /// The tested example of a language, which is its template.
@@ -37,8 +43,10 @@ struct Template {
     /// The name that the example gives itself.
     name: &'static str,
     files: &'static [(&'static str, &'static str)],
-    /// A program that has to be there, and where it comes from.
-    tools: &'static [(&'static str, &'static str)],
+    /// Folders that its `build.sh` makes, besides that of the tools.
+    made: &'static [&'static str],
+    /// Programs of which one has to be there, and where they come from.
+    tools: &'static [(&'static [&'static str], &'static str)],
 }
 
 macro_rules! example {
@@ -50,33 +58,88 @@ macro_rules! example {
     };
 }
 
+const C: Template = Template {
+    name: "minimal-c",
+    files: example!("c": "plugin.c", "build.sh"),
+    made: &["bindings/"],
+    tools: &[
+        (
+            &["clang", "clang-22"],
+            "clang with the C library of WASI: https://github.com/WebAssembly/wasi-sdk/releases \
+             (Debian: clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc)",
+        ),
+        WIT_BINDGEN,
+        WASM_TOOLS,
+    ],
+};
+
+const GO: Template = Template {
+    name: "minimal-go",
+    files: example!(
+        "go": "plugin.go", "adapter.wat", "go.mod", "build.sh", "pkg/go.mod", "pkg/LICENSE", "pkg/wit/runtime/empty.s",
+        "pkg/wit/runtime/runtime.go", "pkg/wit/types/option.go", "pkg/wit/types/result.go", "pkg/wit/types/unit.go",
+    ),
+    made: &["bindings/"],
+    tools: &[
+        (&["go"], "Go 1.26 or later: https://go.dev/dl"),
+        WIT_BINDGEN,
+        WASM_TOOLS,
+    ],
+};
+
 const JS: Template = Template {
     name: "minimal-js",
     files: example!("js": "plugin.js", "package.json", "build.sh"),
+    made: &[],
     tools: &[
         (
-            "node",
+            &["node"],
             "Node.js 20 or later: https://nodejs.org/en/download",
         ),
-        ("npm", "it comes with Node.js"),
+        (&["npm"], "it comes with Node.js"),
     ],
 };
 
 const PYTHON: Template = Template {
     name: "minimal-python",
     files: example!("python": "plugin.py", "requirements.txt", "build.sh"),
+    made: &["__pycache__/"],
     tools: &[(
-        "python3",
+        &["python3"],
         "Python 3.10 or later with `venv`: https://www.python.org/downloads (Debian: python3-venv)",
     )],
 };
+
+const RUST: Template = Template {
+    name: "minimal-rust",
+    files: example!("rust": "src/lib.rs", "Cargo.toml", "Cargo.lock", "build.sh"),
+    made: &["target/"],
+    tools: &[(
+        &["cargo"],
+        "Rust 1.88 or later with the target wasm32-wasip2: https://rustup.rs",
+    )],
+};
+
+// `cargo` builds both.
+const WIT_BINDGEN: (&[&str], &str) = (
+    &["wit-bindgen", "cargo"],
+    "Its version 0.63.0: https://github.com/bytecodealliance/wit-bindgen/releases, or `cargo`, which builds it: https://rustup.rs",
+);
+
+const WASM_TOOLS: (&[&str], &str) = (
+    &["wasm-tools", "cargo"],
+    "Its version 1.262.0: https://github.com/bytecodealliance/wasm-tools/releases, or `cargo`",
+);
 
 /// Makes a folder with a plugin that works, the contract, and the commands that build it. Nothing that is there is touched.
 pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
     let NewCommand { name, language, to } = command;
     let template = match language {
+        Language::C => C,
+        Language::Go => GO,
         Language::Js => JS,
         Language::Python => PYTHON,
+        Language::Rust => RUST,
     };
     let folder = to.join(name);
     fs::create_dir_all(to)
@@ -90,7 +153,11 @@ pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
     }
     write(&folder.join("storage.wit"), ContractVersion::V0_2.text())?;
     write(&folder.join("README.md"), &readme(name))?;
-    write(&folder.join(".gitignore"), ".tools/\n*.wasm\n")?;
+    let made: String = template.made.iter().map(|it| format!("{it}\n")).collect();
+    write(
+        &folder.join(".gitignore"),
+        &format!(".tools/\n{made}*.wasm\n"),
+    )?;
     let mut to = stdout().lock();
     let told = writeln!(
         to,
@@ -122,14 +189,15 @@ A storage plugin for Larder.
 {commands}
 ```
 
-The first line installs the compiler into `.tools`, and builds {name}.wasm. The second one tests it against the contract,
-`storage.wit`. The third one serves Jaeger with it.
+The first line builds {name}.wasm; what it needs for that, and is not there, comes into `.tools`. The second one tests it
+against the contract, `storage.wit`. The third one serves Jaeger with it.
 "
     )
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = fs::write(path, text).and_then(|()| {
+    let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let written = parent.and_then(|()| fs::write(path, text)).and_then(|()| {
         #[cfg(unix)]
         if path.extension().is_some_and(|it| it == "sh") {
             use std::os::unix::fs::PermissionsExt as _;
@@ -140,12 +208,18 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Fails if a program is nowhere on the path, and says how to get it.
-fn missing(tools: &[(&str, &str)]) -> anyhow::Result<()> {
+/// Fails if none of some programs is on the path or in `wasi-sdk`, and says how to get the first one.
+fn missing(tools: &[(&[&str], &str)]) -> anyhow::Result<()> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let is_there = |tool: &str| env::split_paths(&path).any(|dir| dir.join(tool).is_file());
-    let missing = tools.iter().filter(|(tool, _)| !is_there(tool));
-    let missing = missing.map(|(tool, from)| format!("`{tool}` is not on the path. {from}"));
+    let sdk = env::var_os("WASI_SDK_PATH").unwrap_or_else(|| "/opt/wasi-sdk".into());
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    folders.push(Path::new(&sdk).join("bin"));
+    let is_there = |tool: &&str| folders.iter().any(|folder| folder.join(tool).is_file());
+    let missing = tools.iter().filter(|(any, _)| !any.iter().any(is_there));
+    let missing = missing.map(|(any, from)| {
+        let tool = any.first().copied().unwrap_or_default();
+        format!("`{tool}` is not on the path. {from}")
+    });
     let missing: Vec<String> = missing.collect();
     if missing.is_empty() {
         return Ok(());
