@@ -5,6 +5,8 @@ cd "$(dirname "$0")"
 tools=${TOOLS:-.tools}
 if ! cmp -s package.json "$tools/package.json" || [ ! -x "$tools/node_modules/.bin/componentize-js" ]; then
     mkdir -p "$tools"
+    # Over another package's modules npm leaves some out.
+    rm -rf "$tools/node_modules" "$tools/package-lock.json"
     cp package.json "$tools/"
     npm install --silent --no-audit --no-fund --prefix "$tools"
 fi

@@ -2,7 +2,6 @@
 # Builds minimal-rust.wasm. Needs Rust 1.88 or later with the target wasm32-wasip2.
 set -eu
 cd "$(dirname "$0")"
-tools=${TOOLS:-.tools}
 
 if ! command -v cargo >/dev/null; then
     echo "cargo is not on the path: https://rustup.rs has it" >&2
@@ -12,5 +11,5 @@ if [ ! -d "$(rustc --print target-libdir --target wasm32-wasip2)" ]; then
     echo "Rust has no target wasm32-wasip2 here: \`rustup target add wasm32-wasip2\` brings it" >&2
     exit 1
 fi
-cargo build --quiet --locked --release --target wasm32-wasip2 --target-dir "$tools"
-cp "$tools/wasm32-wasip2/release/plugin.wasm" minimal-rust.wasm
+cargo build --quiet --locked --release --target wasm32-wasip2 --target-dir target
+cp target/wasm32-wasip2/release/plugin.wasm minimal-rust.wasm
