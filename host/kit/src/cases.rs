@@ -2,6 +2,7 @@
 
 mod damage;
 mod full;
+mod outside;
 mod trouble;
 
 use larder_plugin::testing::{self, Breach, Checker, FragmentBuilder, Subject, batch, fragment};
@@ -93,6 +94,10 @@ pub(crate) const ALL: &[FixedCase] = &[
         run: trouble::retire,
     },
     FixedCase {
+        name: "a purge deletes what is kept outside, and nothing of another tenant",
+        run: outside::purged,
+    },
+    FixedCase {
         name: "a repair of what is sound changes nothing",
         run: damage::sound,
     },
@@ -108,7 +113,7 @@ fn unknown_setting(world: &World) -> Tried {
         setting: Some(("no-such-setting".to_owned(), "1".to_owned())),
         ..Opening::default()
     };
-    match world.open_on(world.namespace()?, &opening)? {
+    match world.open_on(world.place()?, &opening)? {
         Err(Error::InvalidArgument(_)) => Ok(Passed::All),
         Err(error) => Err(Breach::new(
             "open.setting",

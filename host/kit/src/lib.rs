@@ -76,6 +76,7 @@ pub fn test(
     }
     for case in cases {
         let case = case();
+        world.tidy();
         tell(Event::Ended(&case));
         report.cases.push(case);
         if options.fail_fast && !report.has_passed() {

@@ -17,6 +17,8 @@ pub(crate) struct Notes {
     matches: u64,
     /// The time of each call.
     took: BTreeMap<&'static str, Vec<Duration>>,
+    /// A tenant whose data could not be deleted where the plugin keeps it, why, and how many more there are.
+    left: Option<(String, String, usize)>,
 }
 
 /// Sightings for one match that are told of as many.
@@ -41,6 +43,14 @@ impl Notes {
         self.took.entry(function).or_default().push(duration);
     }
 
+    /// What this tenant has stored outside of the kit is still there.
+    pub(crate) fn left(&mut self, tenant: &str, why: &str) {
+        match &mut self.left {
+            Some((_, _, more)) => *more += 1,
+            None => self.left = Some((tenant.to_owned(), why.to_owned(), 0)),
+        }
+    }
+
     /// All of it in words. `timeout` is the longest that a call may take.
     pub(crate) fn told(&mut self, timeout: Duration) -> Vec<String> {
         let mut told = Vec::new();
@@ -61,6 +71,11 @@ impl Notes {
                     "{function}: one call in a hundred takes {p99:.1?} or longer, of the {timeout:?} that `limits.call_timeout` gives it"
                 ));
             }
+        }
+        if let Some((tenant, why, more)) = &self.left {
+            told.push(format!(
+                "purge: what the tenant `{tenant}` and {more} more of this run have stored outside of the kit is still there: {why}"
+            ));
         }
         told
     }

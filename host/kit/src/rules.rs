@@ -16,10 +16,11 @@ mod tests {
     use super::*;
 
     /// What names rules.
-    const SOURCES: [&str; 11] = [
+    const SOURCES: [&str; 12] = [
         include_str!("cases.rs"),
         include_str!("cases/damage.rs"),
         include_str!("cases/full.rs"),
+        include_str!("cases/outside.rs"),
         include_str!("cases/trouble.rs"),
         include_str!("report.rs"),
         include_str!("sandboxed.rs"),
@@ -46,6 +47,7 @@ mod tests {
             "read",
             "services",
             "operations",
+            "purge",
             "retire",
             "repair",
         ];

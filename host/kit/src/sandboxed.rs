@@ -1,14 +1,12 @@
 //! The plugin in the sandbox: a writer, and for a `replicated` plugin readers beside it, which take the calls of a query in turns.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use larder_plugin::testing::{Breach, Called, Subject, answered, raised};
 use larder_plugin::{
     Batch, Counts, Instancing, Operation, Part, Pieces, Search, Sightings, Timestamp, Wanted,
 };
-use larder_runtime::plugin::Direct;
-use larder_store::Namespace;
+use larder_runtime::plugin::{Direct, Place};
 
 use crate::convert;
 use crate::world::{Opening, World};
@@ -19,7 +17,7 @@ const MAX_STEPS: usize = 10_000;
 /// See the module.
 pub(crate) struct Sandboxed<'w> {
     world: &'w World,
-    namespace: Arc<dyn Namespace>,
+    place: Place,
     writer: Direct,
     readers: Vec<Direct>,
     /// The number of calls of a query so far.
@@ -32,12 +30,12 @@ impl<'w> Sandboxed<'w> {
     /// Takes the writer and the readers that were opened on this store.
     pub(crate) fn new(
         world: &'w World,
-        namespace: Arc<dyn Namespace>,
+        place: Place,
         (writer, readers): (Direct, Vec<Direct>),
     ) -> Self {
         Self {
             world,
-            namespace,
+            place,
             writer,
             readers,
             turn: 0,
@@ -48,7 +46,7 @@ impl<'w> Sandboxed<'w> {
     pub(crate) fn reopen(&mut self) -> Result<(), Breach> {
         let opened = self
             .world
-            .open_on(Arc::clone(&self.namespace), &Opening::default())?;
+            .open_on(self.place.clone(), &Opening::default())?;
         match opened {
             Ok(opened) => {
                 (self.writer, self.readers) = (opened.writer, opened.readers);
@@ -62,6 +60,11 @@ impl<'w> Sandboxed<'w> {
                 ),
             )),
         }
+    }
+
+    /// The store that it is opened on.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// One step of upkeep.

@@ -1,14 +1,15 @@
 //! The plugin under test, and fresh stores to open it on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use larder_core::telemetry::Metrics;
-use larder_model::DEFAULT_TENANT;
-use larder_plugin::testing::{Breach, Called, answered};
+use larder_plugin::testing::{Breach, Called, answered, raised};
 use larder_runtime::plugin::{
-    Component, Direct, Error, Host, Instancing, LoadChecks, PluginConfig, Runtime,
+    Component, Direct, Error, Host, Instancing, LoadChecks, Place, PluginConfig, Runtime,
 };
-use larder_store::{Driver as _, MemoryDriver, Namespace};
+use larder_store::{Driver as _, MemoryDriver};
 use parking_lot::Mutex;
 
 use crate::convert::called;
@@ -23,6 +24,11 @@ pub(crate) struct World {
     tokio: tokio::runtime::Runtime,
     component: Arc<Component>,
     notes: Mutex<Notes>,
+    /// The beginning of the names of this run's tenants.
+    stem: String,
+    /// The stores that were made so far, if the plugin may keep something outside of them.
+    made: Mutex<Vec<Place>>,
+    numbers: AtomicU64,
 }
 
 /// How a plugin is opened.
@@ -53,11 +59,16 @@ impl World {
             metrics: Arc::new(Metrics::new()),
             observers: None,
         };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.unwrap_or_default();
         let component = tokio.block_on(Component::load(&host, config, LoadChecks::Describe))?;
         Ok(Self {
             tokio,
             component,
             notes: Mutex::default(),
+            stem: format!("larder-test-{:x}", since.as_nanos()),
+            made: Mutex::default(),
+            numbers: AtomicU64::new(1),
         })
     }
 
@@ -83,48 +94,91 @@ impl World {
         self.tokio.block_on(future)
     }
 
-    /// A store with nothing in it.
-    pub(crate) fn namespace(&self) -> Result<Arc<dyn Namespace>, Breach> {
-        self.block_on(MemoryDriver::new().open(DEFAULT_TENANT))
-            .map_err(|error| store(&error))
+    /// A store with nothing in it, of a tenant that nobody has.
+    pub(crate) fn place(&self) -> Result<Place, Breach> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let tenant = format!("{}-{number}", self.stem);
+        let namespace = self.block_on(MemoryDriver::new().open(&tenant));
+        let place = Place {
+            tenant: tenant.into(),
+            namespace: namespace.map_err(|error| store(&error))?,
+        };
+        if self.reaches_out() {
+            self.made.lock().push(place.clone());
+        }
+        Ok(place)
+    }
+
+    /// True if the plugin is granted connections.
+    pub(crate) fn reaches_out(&self) -> bool {
+        self.component.config().grants.reaches_out()
+    }
+
+    /// Has the plugin delete what it has kept outside of the stores that were made so far, as far as it can.
+    pub(crate) fn tidy(&self) {
+        for place in std::mem::take(&mut *self.made.lock()) {
+            let purged = self.purge(&place);
+            let left = match purged {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => raised(&error),
+                Err(breach) => breach.text,
+            };
+            self.note(|notes| notes.left(&place.tenant, &left));
+        }
+    }
+
+    /// Calls `purge` of a writer that is opened for it.
+    pub(crate) fn purge(&self, place: &Place) -> Called<()> {
+        self.block_on(async {
+            let id = MemoryDriver::new().writer_id();
+            let claim = place.namespace.claim(&id);
+            let claim = claim.await.map_err(|error| store(&error))?;
+            let opened = Direct::open(&self.component, place, Some(&claim)).await;
+            let mut writer = match called("open", opened, |instance| instance)? {
+                Ok(writer) => writer,
+                Err(error) => return Ok(Err(error)),
+            };
+            called("purge", writer.purge().await, |()| ())
+        })
     }
 
     /// Opens the plugin as configured, on an empty store.
     pub(crate) fn open(&self) -> Result<Sandboxed<'_>, Breach> {
-        self.open_in(self.namespace()?)
+        self.open_in(self.place()?)
     }
 
     /// Opens the plugin as configured, on a store.
-    pub(crate) fn open_in(&self, namespace: Arc<dyn Namespace>) -> Result<Sandboxed<'_>, Breach> {
-        answered("open", self.open_on(namespace, &Opening::default()))
+    pub(crate) fn open_in(&self, place: Place) -> Result<Sandboxed<'_>, Breach> {
+        answered("open", self.open_on(place, &Opening::default()))
     }
 
     /// Opens the plugin as configured to repair a store, on which no other instance is called meanwhile.
-    pub(crate) fn open_repairer(&self, namespace: Arc<dyn Namespace>) -> Called<Direct> {
+    pub(crate) fn open_repairer(&self, place: &Place) -> Called<Direct> {
         self.block_on(async {
-            let claim = namespace.claim(&MemoryDriver::new().writer_id()).await;
+            let claim = place
+                .namespace
+                .claim(&MemoryDriver::new().writer_id())
+                .await;
             let claim = claim.map_err(|error| store(&error))?;
-            let opened = Direct::open_repairer(&self.component, namespace, &claim).await;
+            let opened = Direct::open_repairer(&self.component, place, &claim).await;
             called("open", opened, |instance| instance)
         })
     }
 
     /// Opens the plugin on a store.
-    pub(crate) fn open_on(
-        &self,
-        namespace: Arc<dyn Namespace>,
-        opening: &Opening,
-    ) -> Called<Sandboxed<'_>> {
+    pub(crate) fn open_on(&self, place: Place, opening: &Opening) -> Called<Sandboxed<'_>> {
         let mut config = self.component.config().clone();
         config.settings.extend(opening.setting.clone());
         config.limits.memory = opening.memory.unwrap_or(config.limits.memory);
         let component = self.component.with(config);
         let opened = self.block_on(async {
-            let claim = namespace.claim(&MemoryDriver::new().writer_id()).await;
+            let claim = place
+                .namespace
+                .claim(&MemoryDriver::new().writer_id())
+                .await;
             let claim = claim.map_err(|error| store(&error))?;
             let open = async |claim| {
-                let opened =
-                    Direct::open(&component, DEFAULT_TENANT, Arc::clone(&namespace), claim).await;
+                let opened = Direct::open(&component, &place, claim).await;
                 called("open", opened, |instance| instance)
             };
             let writer = match open(Some(&claim)).await? {
@@ -140,7 +194,7 @@ impl World {
             }
             Ok(Ok((writer, readers)))
         })?;
-        Ok(opened.map(|instances| Sandboxed::new(self, namespace, instances)))
+        Ok(opened.map(|instances| Sandboxed::new(self, place, instances)))
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use larder_model::DEFAULT_TENANT;
 use larder_model::storage::{
     self, Batch, ErrorKind, Operation, Part, Pieces, Search, Sightings, Storage, TraceId, Wanted,
 };
-use larder_runtime::plugin::{Component, Direct, DirectResult, GuestError, Instancing, NoAnswer};
-use larder_store::{Driver as _, MemoryDriver, Namespace};
+use larder_runtime::plugin::{
+    Component, Direct, DirectResult, GuestError, Instancing, NoAnswer, Place,
+};
+use larder_store::{Driver as _, MemoryDriver};
 use tokio::sync::Mutex;
 
 use crate::error::Error;
@@ -19,7 +20,9 @@ const MAX_STEPS: usize = 10_000;
 /// See the module. Searched as a [`Storage`].
 pub(crate) struct Held {
     name: String,
-    namespace: Arc<dyn Namespace>,
+    place: Place,
+    /// It may keep something outside of the store.
+    reaches_out: bool,
     writer: Mutex<Direct>,
     reader: Option<Mutex<Direct>>,
     /// The first rule that a search has found broken.
@@ -41,11 +44,17 @@ impl Held {
         let name = component.name().to_string();
         let store = |error: &larder_store::Error| Error::setup("the store in memory failed", error);
         let driver = MemoryDriver::new();
-        let namespace = driver.open(DEFAULT_TENANT).await.map_err(|it| store(&it))?;
-        let claim = namespace.claim(&driver.writer_id()).await;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let tenant = format!("larder-bench-{:x}", since.unwrap_or_default().as_nanos());
+        let namespace = driver.open(&tenant).await.map_err(|it| store(&it))?;
+        let place = Place {
+            tenant: tenant.into(),
+            namespace,
+        };
+        let claim = place.namespace.claim(&driver.writer_id()).await;
         let claim = claim.map_err(|it| store(&it))?;
         let open = async |claim| {
-            let opened = Direct::open(component, Arc::clone(&namespace), claim).await;
+            let opened = Direct::open(component, &place, claim).await;
             answered(&name, "open", opened)
         };
         let writer = open(Some(&claim)).await?;
@@ -55,11 +64,21 @@ impl Held {
         };
         Ok(Arc::new(Self {
             name,
-            namespace,
+            place,
+            reaches_out: component.config().grants.reaches_out(),
             writer: Mutex::new(writer),
             reader: reader.map(Mutex::new),
             faults: parking_lot::Mutex::default(),
         }))
+    }
+
+    /// Has it delete what it has stored outside of the store, if it may have.
+    pub(crate) async fn purge(&self) -> Result<(), Error> {
+        if !self.reaches_out {
+            return Ok(());
+        }
+        let purged = self.writer.lock().await.purge().await;
+        answered(&self.name, "purge", purged)
     }
 
     /// The name that the plugin gives itself.
@@ -125,7 +144,7 @@ impl Held {
 
     /// Bytes that it has stored in `kv`, compressed.
     pub(crate) fn stored_bytes(self: &Arc<Self>) -> u64 {
-        self.namespace.stored_bytes()
+        self.place.namespace.stored_bytes()
     }
 
     /// Fails if the search has found a rule broken which it need not have told.

@@ -21,9 +21,10 @@ mod spent;
 mod table;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use larder_ingest::Ingest;
-use larder_runtime::plugin::{self, Limits, PluginConfig, Runtime, Source};
+use larder_runtime::plugin::{self, Grants, Limits, PluginConfig, Runtime, Source};
 
 use self::held::Held;
 use self::load::Loaded;
@@ -72,6 +73,7 @@ pub fn measure(
             memory: config.limits.memory.max(Limits::default().memory),
             ..config.limits.clone()
         },
+        grants: Grants::default(),
     };
     let work = async {
         let loaded = Pair {
@@ -94,12 +96,21 @@ async fn run(loaded: &Pair<Loaded>, options: &Options, report: &mut Report) -> R
         plugin: Held::open(&loaded.plugin.component).await?,
         memory: Held::open(&loaded.memory.component).await?,
     };
+    let ended = fill_and_search(&held, options, report).await;
+    held.plugin.purge().await.and(ended)
+}
+
+async fn fill_and_search(
+    held: &Pair<Arc<Held>>,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Error> {
     let empty = held.by_ref().map(Held::memory_used);
     report.add("memory, empty", "MB", empty.map(numbers::megabytes));
     let mut ingest = Ingest::new(options.ingest);
     ingest.set_word_terms(options.word_terms);
-    let filled = fill::fill(&held, options, ingest).await?;
-    report.add_filled(&held, empty, &filled);
+    let filled = fill::fill(held, options, ingest).await?;
+    report.add_filled(held, empty, &filled);
     let dropped = Pair {
         plugin: held.plugin.dropped().await?,
         memory: held.memory.dropped().await?,
@@ -107,7 +118,7 @@ async fn run(loaded: &Pair<Loaded>, options: &Options, report: &mut Report) -> R
     if report.note_dropped(dropped) {
         return Ok(());
     }
-    for measured in searches::run(&held, options, &filled).await? {
+    for measured in searches::run(held, options, &filled).await? {
         report.add_search(measured);
     }
     let used = held.by_ref().map(Held::memory_used);

@@ -20,8 +20,8 @@ pub mod plugin {
 
     pub use crate::component::{
         Checkup, CompileJob, Compiler, Component, Direct, DirectResult, Error, GrantStatus, Host,
-        Instancing, Limits, LoadChecks, NoAnswer, PluginConfig, Repair, Source, State, Status,
-        forget_derived,
+        Instancing, Limits, LoadChecks, NoAnswer, Place, PluginConfig, Repair, Source, State,
+        Status, forget_derived,
     };
     pub use crate::instance::{Exchanged, Plugin};
     pub use crate::sandbox::{

@@ -7,7 +7,7 @@ use larder_plugin::testing::{
     Breach, Checker, FragmentBuilder, Stored, Subject, answered, find_all, raised, read_all,
 };
 use larder_plugin::{Error, Operation, Part, Search, TraceId, Wanted};
-use larder_runtime::plugin::Direct;
+use larder_runtime::plugin::{Direct, Place};
 
 use super::{Passed, Tried, one_of_many};
 use crate::convert;
@@ -42,8 +42,9 @@ pub(super) fn sound(world: &World) -> Tried {
     if let Some(why) = cannot(world) {
         return Ok(Passed::Skipped(why));
     }
-    let (faulty, mut checker) = written(world)?;
-    let told = match repair(world, &faulty, checker.stored())? {
+    let (_, mut checker) = written(world)?;
+    let place = checker.subject().place().clone();
+    let told = match repair(world, &place, checker.stored())? {
         Ended::Done(told) => told,
         Ended::Cannot(why) => return Ok(Passed::Skipped(why)),
     };
@@ -72,6 +73,7 @@ pub(super) fn repaired(world: &World) -> Tried {
     }
     for number in 0..MOST_VALUES {
         let (faulty, mut checker) = written(world)?;
+        let place = checker.subject().place().clone();
         let damaged = world.block_on(faulty.damage(number));
         let Some(key) = damaged.map_err(|error| store(&error))? else {
             break;
@@ -80,7 +82,7 @@ pub(super) fn repaired(world: &World) -> Tried {
             "value {number} of kv, in the partition `{}`, was damaged and repaired",
             key.partition.escape_default()
         );
-        let told = match repair(world, &faulty, checker.stored())? {
+        let told = match repair(world, &place, checker.stored())? {
             Ended::Done(told) => told,
             Ended::Cannot(why) => return Ok(Passed::Skipped(why)),
         };
@@ -110,8 +112,13 @@ fn cannot(world: &World) -> Option<String> {
 
 /// A store with fragments of every age, and what they are.
 fn written(world: &World) -> Result<(Arc<Faulty>, Checker<Sandboxed<'_>>), Breach> {
-    let faulty = Arc::new(Faulty::new(world.namespace()?));
-    let mut checker = Checker::new(world.open_in(Arc::clone(&faulty) as _)?);
+    let place = world.place()?;
+    let faulty = Arc::new(Faulty::new(Arc::clone(&place.namespace)));
+    let place = Place {
+        namespace: Arc::clone(&faulty) as _,
+        ..place
+    };
+    let mut checker = Checker::new(world.open_in(place)?);
     for round in 0..ROUNDS {
         let fragments = (1..=TRACES).map(|id| one_of_many(id, round));
         checker.write(fragments.collect::<Vec<FragmentBuilder>>())?;
@@ -125,8 +132,8 @@ fn written(world: &World) -> Result<(Arc<Faulty>, Checker<Sandboxed<'_>>), Breac
 }
 
 /// All steps of a repair. What the host would make of a fragment's spans is known from the list.
-fn repair(world: &World, faulty: &Arc<Faulty>, stored: &Stored) -> Result<Ended, Breach> {
-    let opened = world.open_repairer(Arc::clone(faulty) as _)?;
+fn repair(world: &World, place: &Place, stored: &Stored) -> Result<Ended, Breach> {
+    let opened = world.open_repairer(place)?;
     let mut repairer: Direct = opened.map_err(|error| {
         let text = format!("`open` to repair raised {}", raised(&error));
         Breach::new("repair.open", text)

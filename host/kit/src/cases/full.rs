@@ -20,7 +20,7 @@ pub(super) fn fill(world: &World, memory: u64) -> Tried {
         memory: Some(memory),
         ..Opening::default()
     };
-    let opened = match world.open_on(world.namespace()?, &opening) {
+    let opened = match world.open_on(world.place()?, &opening) {
         Ok(opened) => opened,
         // An interpreter needs so much before it has begun.
         Err(breach) if breach.rule == "call.memory" => {

@@ -8,6 +8,7 @@ use larder_plugin::testing::{
     Breach, Subject, answered, batch, find_all, fragment, raised, read_all,
 };
 use larder_plugin::{Part, Search, TraceId, Wanted};
+use larder_runtime::plugin::Place;
 
 use super::{Passed, Tried};
 use crate::faults::{ALL, Faulty};
@@ -98,8 +99,13 @@ pub(super) fn retire(world: &World) -> Tried {
 
 /// Returns false once there are fewer changes than that.
 fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
-    let faulty = Arc::new(Faulty::new(world.namespace()?));
-    let mut subject = world.open_in(Arc::clone(&faulty) as _)?;
+    let place = world.place()?;
+    let faulty = Arc::new(Faulty::new(Arc::clone(&place.namespace)));
+    let place = Place {
+        namespace: Arc::clone(&faulty) as _,
+        ..place
+    };
+    let mut subject = world.open_in(place)?;
     let write = |subject: &mut Sandboxed<'_>, now: u64| {
         let built = |it: u128| {
             let built = fragment(u128::from(now) * 10 + it).terms([now]);

@@ -84,7 +84,8 @@ impl Direct {
             .map_err(|error| NoAnswer::from(error.into_failure()))?;
         let started = Instance::start(&component.instance_config(&gauge, granted), kv).await;
         let mut instance = started.map_err(NoAnswer::from)?;
-        let opened = starter::raised_by_open(&mut instance, component.config(), &place.tenant, role).await;
+        let opened =
+            starter::raised_by_open(&mut instance, component.config(), &place.tenant, role).await;
         Ok(opened.map_err(NoAnswer::from)?.map(|()| Self {
             instance: Some(instance),
         }))

@@ -30,7 +30,7 @@ use crate::sandbox::{GuestError, Runtime, RuntimeConfig, refusal};
 pub use checkup::Checkup;
 pub use compiler::{CompileJob, Compiler};
 pub use config::{Limits, PluginConfig};
-pub use direct::{Direct, DirectResult, NoAnswer};
+pub use direct::{Direct, DirectResult, NoAnswer, Place};
 pub use error::Error;
 pub use repair::{Repair, forget_derived};
 pub use source::Source;
