@@ -153,11 +153,10 @@ pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
     }
     write(&folder.join("storage.wit"), ContractVersion::V0_2.text())?;
     write(&folder.join("README.md"), &readme(name))?;
-    let made: String = template.made.iter().map(|it| format!("{it}\n")).collect();
-    write(
-        &folder.join(".gitignore"),
-        &format!(".tools/\n{made}*.wasm\n"),
-    )?;
+    let made = [template.made, &[".tools/", "*.wasm", ""]]
+        .concat()
+        .join("\n");
+    write(&folder.join(".gitignore"), &made)?;
     let mut to = stdout().lock();
     let told = writeln!(
         to,
