@@ -99,5 +99,15 @@ fn a_tool_that_is_missing_is_named() {
         let expected = format!("`{tool}` is not on the path");
         assert!(exit.error().contains(&expected), "{exit:?}");
         assert!(home.path().join(mine).join("build.sh").is_file());
+        // Of the versions that its `build.sh` wants.
+        let build = example(&format!("{language}/build.sh"));
+        for line in build.lines().filter(|it| it.starts_with("tool ")) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let expected = format!(
+                "`{}` is not on the path. Its version {}",
+                words[1], words[3]
+            );
+            assert!(exit.error().contains(&expected), "{exit:?}");
+        }
     }
 }

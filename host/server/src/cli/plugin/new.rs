@@ -43,8 +43,8 @@ struct Template {
     /// The name that the example gives itself.
     name: &'static str,
     files: &'static [(&'static str, &'static str)],
-    /// Folders that its `build.sh` makes, besides that of the tools.
-    made: &'static [&'static str],
+    /// Folders that building makes, besides that of the tools: a line of `.gitignore` each.
+    made: &'static str,
     /// Programs of which one has to be there, and where they come from.
     tools: &'static [(&'static [&'static str], &'static str)],
 }
@@ -61,7 +61,7 @@ macro_rules! example {
 const C: Template = Template {
     name: "minimal-c",
     files: example!("c": "plugin.c", "build.sh"),
-    made: &["bindings/"],
+    made: "bindings/\n",
     tools: &[
         (
             &["clang", "clang-22"],
@@ -79,7 +79,7 @@ const GO: Template = Template {
         "go": "plugin.go", "adapter.wat", "go.mod", "build.sh", "pkg/go.mod", "pkg/LICENSE", "pkg/wit/runtime/empty.s",
         "pkg/wit/runtime/runtime.go", "pkg/wit/types/option.go", "pkg/wit/types/result.go", "pkg/wit/types/unit.go",
     ),
-    made: &["bindings/"],
+    made: "bindings/\n",
     tools: &[
         (&["go"], "Go 1.26 or later: https://go.dev/dl"),
         WIT_BINDGEN,
@@ -90,7 +90,7 @@ const GO: Template = Template {
 const JS: Template = Template {
     name: "minimal-js",
     files: example!("js": "plugin.js", "package.json", "build.sh"),
-    made: &[],
+    made: "",
     tools: &[
         (
             &["node"],
@@ -103,7 +103,7 @@ const JS: Template = Template {
 const PYTHON: Template = Template {
     name: "minimal-python",
     files: example!("python": "plugin.py", "requirements.txt", "build.sh"),
-    made: &["__pycache__/"],
+    made: "__pycache__/\n",
     tools: &[(
         &["python3"],
         "Python 3.10 or later with `venv`: https://www.python.org/downloads (Debian: python3-venv)",
@@ -113,17 +113,18 @@ const PYTHON: Template = Template {
 const RUST: Template = Template {
     name: "minimal-rust",
     files: example!("rust": "src/lib.rs", "Cargo.toml", "Cargo.lock", "build.sh"),
-    made: &["target/"],
+    made: "target/\n",
     tools: &[(
         &["cargo"],
         "Rust 1.88 or later with the target wasm32-wasip2: https://rustup.rs",
     )],
 };
 
-// `cargo` builds both.
+// The versions are those of `build.sh`. Where they are missing, it lets `cargo` build them.
 const WIT_BINDGEN: (&[&str], &str) = (
     &["wit-bindgen", "cargo"],
-    "Its version 0.63.0: https://github.com/bytecodealliance/wit-bindgen/releases, or `cargo`, which builds it: https://rustup.rs",
+    "Its version 0.63.0: https://github.com/bytecodealliance/wit-bindgen/releases, \
+     or `cargo`, which builds it: https://rustup.rs",
 );
 
 const WASM_TOOLS: (&[&str], &str) = (
@@ -153,10 +154,8 @@ pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
     }
     write(&folder.join("storage.wit"), ContractVersion::V0_2.text())?;
     write(&folder.join("README.md"), &readme(name))?;
-    let made = [template.made, &[".tools/", "*.wasm", ""]]
-        .concat()
-        .join("\n");
-    write(&folder.join(".gitignore"), &made)?;
+    let ignored = format!(".tools/\n{}*.wasm\n", template.made);
+    write(&folder.join(".gitignore"), &ignored)?;
     let mut to = stdout().lock();
     let told = writeln!(
         to,
