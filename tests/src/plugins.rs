@@ -52,6 +52,24 @@ impl Plugin {
             Self::Replicated0_1 => fixture("contract-0.1.0/replicated.wasm"),
         }
     }
+
+    /// Returns what a server of this folder is told besides, for the plugin that `LARDER_TESTS_FILE` names: its settings and grants.
+    pub(crate) fn arguments(self, folder: &Path) -> Vec<String> {
+        let words = std::env::var("LARDER_TESTS_ARGUMENTS").ok();
+        let words = words.filter(|_| self == Self::Minimal);
+        words.map_or_else(Vec::new, |words| arguments(&words, folder))
+    }
+}
+
+/// The words of `LARDER_TESTS_ARGUMENTS`, where `{unique}` is a name that a server of this folder has alone.
+fn arguments(words: &str, folder: &Path) -> Vec<String> {
+    let name = folder.file_name().unwrap_or_default();
+    let mut unique = String::new();
+    for byte in name.as_encoded_bytes() {
+        unique.extend([byte >> 4, byte & 15].map(|half| char::from(b'a' + half)));
+    }
+    let words = words.replace("{unique}", &unique);
+    words.split_whitespace().map(str::to_owned).collect()
 }
 
 fn fixture(file: &str) -> PathBuf {

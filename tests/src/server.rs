@@ -224,6 +224,7 @@ impl Options {
         }
         if let Some(plugin) = self.plugin {
             command.arg("--plugin").arg(plugin.argument());
+            command.args(plugin.arguments(directory));
         }
         if self.ports {
             command.args(["--grpc-endpoint", "127.0.0.1:0"]);

@@ -32,7 +32,7 @@ pub(crate) use sockets::OpenSockets;
 const REMEMBERED: Duration = Duration::from_mins(5);
 /// The most addresses of one name.
 const MAX_ADDRESSES: usize = 64;
-/// Connections that may be begun in a second, as a multiple of those that may be open.
+/// Connections that may be begun in a second, and names that may be looked up, as a multiple of those that may be open.
 const BEGUN_A_SECOND: usize = 4;
 /// One kind of refusal is logged once within this time.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
@@ -46,13 +46,16 @@ pub(crate) struct Network {
     /// By name: the addresses that it was resolved to, and when.
     resolved: Mutex<HashMap<String, Vec<(IpAddr, Instant)>>>,
     open: AtomicUsize,
-    /// The connections that were begun within a second of the time.
-    begun: Mutex<(Instant, usize)>,
+    begun: Rate,
+    looked_up: Rate,
     /// Bytes that the call which runs may still send and receive.
     left: AtomicU64,
     /// When each kind of refusal was logged last.
     told: Mutex<HashMap<&'static str, Instant>>,
 }
+
+/// How much was begun within a second of the time.
+struct Rate(Mutex<(Instant, usize)>);
 
 /// A connection's place among those that an instance may have open.
 pub(crate) struct OpenConnection(Arc<Network>);
@@ -116,7 +119,8 @@ impl Network {
             lookup,
             resolved: Mutex::default(),
             open: AtomicUsize::new(0),
-            begun: Mutex::new((Instant::now(), 0)),
+            begun: Rate::new(),
+            looked_up: Rate::new(),
             told: Mutex::default(),
         })
     }
@@ -146,6 +150,7 @@ impl Network {
             Host::Address(address) => return Ok(vec![*address]),
             Host::Name(name) => name,
         };
+        self.may(&self.looked_up)?;
         let found = self.lookup.lookup(name).await.map_err(Resolved::Failed)?;
         let is_fit = |address: &IpAddr| unfit_for(name, *address).is_none();
         let fit = found.iter().copied().filter(is_fit).take(MAX_ADDRESSES);
@@ -210,15 +215,12 @@ impl Network {
 
     /// Counts a connection that is about to be begun.
     fn may_begin(&self) -> Result<(), Refused> {
+        self.may(&self.begun)
+    }
+
+    fn may(&self, rate: &Rate) -> Result<(), Refused> {
         let most = self.grants.max_connections.saturating_mul(BEGUN_A_SECOND);
-        let mut begun = self.begun.lock();
-        let (since, number) = &mut *begun;
-        if since.elapsed() >= Duration::from_secs(1) {
-            *since = Instant::now();
-            *number = 0;
-        }
-        *number += 1;
-        if *number > most {
+        if rate.is_above(most) {
             return Err(self.refuse(&Refusal::TooFast(most)));
         }
         Ok(())
@@ -323,6 +325,26 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+// === impl Rate ===
+
+impl Rate {
+    fn new() -> Self {
+        Self(Mutex::new((Instant::now(), 0)))
+    }
+
+    /// Counts one more.
+    fn is_above(&self, most: usize) -> bool {
+        let mut begun = self.0.lock();
+        let (since, number) = &mut *begun;
+        if since.elapsed() >= Duration::from_secs(1) {
+            *since = Instant::now();
+            *number = 0;
+        }
+        *number += 1;
+        *number > most
+    }
+}
+
 // === impl OpenConnection ===
 
 impl Drop for OpenConnection {
@@ -384,7 +406,7 @@ impl fmt::Display for Refusal {
             ),
             Self::TooFast(most) => write!(
                 f,
-                "{most} connections were begun within a second; the limit is {BEGUN_A_SECOND} times `plugin.grants.max_connections`"
+                "{most} connections were begun, or names looked up, within a second; the limit is {BEGUN_A_SECOND} times `plugin.grants.max_connections`"
             ),
             Self::Bytes(most) => write!(
                 f,

@@ -187,6 +187,17 @@ async fn a_name_with_very_many_addresses_is_remembered_in_part() {
 }
 
 #[tokio::test]
+async fn names_are_looked_up_so_often_in_a_second() {
+    let bench = Bench::tcp(&["db:1"], &[("db", &[&["10.0.0.1"]])]);
+    let mut found = 0;
+    for _ in 0..500 {
+        found += u64::from(bench.resolve("db").await.is_ok());
+    }
+    assert!((64..=256).contains(&found), "{found} within some seconds");
+    assert_eq!(bench.refused("rate"), 500 - found);
+}
+
+#[tokio::test]
 async fn nothing_listens_is_bound_or_sends_datagrams() {
     let bench = Bench::tcp(&["127.0.0.1:5432"], &[]);
     let granted = "127.0.0.1:5432".parse().unwrap();
