@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that need a PostgreSQL, on a real one that this script starts and ends.
 #
-#   tests/postgres.sh              the tests of plugins/postgres
+#   tests/postgres.sh              the tests of plugins/postgres, natively and in the sandbox
 #   tests/postgres.sh COMMAND...   only that command, with a PostgreSQL
 #
 # The command finds the server in LARDER_TEST_POSTGRES (address and port). Its user `larder` may create schemas in the database `larder`,
@@ -126,3 +126,20 @@ if (($# > 0)); then
 fi
 # From all packages, and not with `-p`: cargo takes the features of the packages that it is told, and would build half of them again.
 cargo test --locked --features larder-postgres/postgres-tests --test contract_of_postgres --test crash_of_postgres
+
+# The same in the sandbox: the kit, and the suites of semantics with it in place of `plugins/minimal`. As the build scripts build plugins, so
+# that what they share is not built again.
+target=${CARGO_TARGET_DIR:-target}
+CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 \
+    cargo build --locked --target wasm32-wasip2 --profile plugin --target-dir "$target/plugins" -p larder-postgres
+plugin=$(realpath "$target/plugins/wasm32-wasip2/plugin/larder_postgres.wasm")
+given=(
+    --plugin-grant "tcp=$LARDER_TEST_POSTGRES" --plugin-grant env=PGPASSWORD
+    --plugin-setting "host=$LARDER_TEST_POSTGRES_HOST" --plugin-setting "port=$LARDER_TEST_POSTGRES_PORT"
+)
+cargo build --locked --workspace --bin larder --test hashing
+# Its own variables are none of a server's.
+mapfile -t own < <(compgen -v LARDER_TEST_ | sed s/^/--unset=/)
+env "${own[@]}" "$target/debug/larder" plugin test "$plugin" --rounds 100 "${given[@]}"
+LARDER_TESTS_FILE=$plugin LARDER_TESTS_ARGUMENTS="${given[*]} --plugin-setting schema=t{unique}" \
+    cargo test --locked --test semantics --test filters --test jaeger_cases --test search_property minimal -- --skip minimal_0_1
