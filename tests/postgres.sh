@@ -125,7 +125,7 @@ if (($# > 0)); then
     exit
 fi
 # From all packages, and not with `-p`: cargo takes the features of the packages that it is told, and would build half of them again.
-cargo test --locked --features larder-postgres/postgres-tests --test contract_of_postgres --test crash_of_postgres
+cargo test --locked --features larder-postgres/postgres-tests,larder-postgres/tls --test contract_of_postgres --test crash_of_postgres
 
 # The same in the sandbox: the kit, and the suites of semantics with it in place of `plugins/minimal`. As the build scripts build plugins, so
 # that what they share is not built again.
@@ -141,5 +141,10 @@ cargo build --locked --workspace --bin larder --test hashing
 # Its own variables are none of a server's.
 mapfile -t own < <(compgen -v LARDER_TEST_ | sed s/^/--unset=/)
 env "${own[@]}" "$target/debug/larder" plugin test "$plugin" --rounds 100 "${given[@]}"
+left=$(tests/postgres/admin.sh "SELECT count(*) FROM larder.tenants" larder)
+if [[ $left != 0 ]]; then
+    echo "the kit has left tenants behind: $left" >&2
+    exit 1
+fi
 LARDER_TESTS_FILE=$plugin LARDER_TESTS_ARGUMENTS="${given[*]} --plugin-setting schema=t{unique}" \
     cargo test --locked --test semantics --test filters --test jaeger_cases --test search_property minimal -- --skip minimal_0_1

@@ -198,7 +198,16 @@ impl Flight<'_> {
         self.messages.send()?;
         let mut landed = Landed::default();
         for _ in 0..self.answers {
-            while !landed.take(&self.messages.next()?, &mut each)? {}
+            loop {
+                let message = match self.messages.next() {
+                    Ok(message) => message,
+                    // What the server said before it closed the connection tells more.
+                    Err(lost) => return Err(landed.failed.unwrap_or(lost)),
+                };
+                if landed.take(&message, &mut each)? {
+                    break;
+                }
+            }
         }
         landed.failed.map_or(Ok(landed.tag), Err)
     }

@@ -237,7 +237,9 @@ impl Page<'_> {
         }
         // Walking on without clauses takes more windows, and not larger ones.
         let last_step = if has_clauses { WINDOWS.len() - 1 } else { 1 };
-        let next = u8::try_from(last_step).unwrap_or(0).min(step + 1);
+        let next = u8::try_from(last_step)
+            .unwrap_or(0)
+            .min(step.saturating_add(1));
         Ok(lower.map(|below| Rest::Windows { below, step: next }))
     }
 

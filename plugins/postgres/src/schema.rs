@@ -19,7 +19,7 @@ CREATE TABLE $.tenants (
 
 /// What brings a tenant's tables from each version to the next.
 const TENANT: &[&str] = &["
-CREATE SEQUENCE $.partition_numbers AS integer MAXVALUE 8388607;
+CREATE SEQUENCE IF NOT EXISTS $.partition_numbers AS integer MAXVALUE 8388607;
 CREATE TABLE $.partitions (
     number integer PRIMARY KEY DEFAULT nextval('$.partition_numbers'),
     starts bigint NOT NULL,
@@ -117,10 +117,9 @@ pub(crate) fn purge(connection: &mut Connection, config: &Config) -> Result<(), 
             let forget = format!("DELETE FROM {}.tenants WHERE id = $1", config.schema);
             return connection.query(&forget, &[Value::Int4(id)], |_| Ok(()));
         }
-        // A schema that an administrator has made could not be made again.
+        // A schema that an administrator has made could not be made again. Numbers of partitions, and so handles, do not come back.
         connection.run(&format!(
             "DROP TABLE IF EXISTS {schema}.fragments, {schema}.services, {schema}.operations, {schema}.partitions CASCADE;
-             DROP SEQUENCE IF EXISTS {schema}.partition_numbers;
              UPDATE {}.tenants SET version = 0 WHERE id = {id}",
             config.schema
         ))

@@ -27,7 +27,7 @@ const DEFAULT_RETENTION: u64 = 168 * 3600 * SECOND;
 /// A retention is this many partitions, unless they have a width of their own.
 const PARTITIONS: u64 = 12;
 /// More would make every search slow, which looks into each.
-const MAX_PARTITIONS: u64 = 400;
+const MAX_PARTITIONS: u64 = 64;
 /// Of names, to which the plugin adds numbers; PostgreSQL cuts them at 63.
 const MAX_SCHEMA: usize = 40;
 
@@ -64,6 +64,21 @@ pub(crate) enum Security {
     /// With TLS, and with a server whose certificate is of one of these authorities (PEM), for its name.
     #[cfg(feature = "tls")]
     VerifyFull(String),
+}
+
+// === impl Security ===
+
+impl Security {
+    /// True if nobody but the server that is meant can read what is sent.
+    pub(crate) fn is_verified(&self) -> bool {
+        match self {
+            Self::Disable => false,
+            #[cfg(feature = "tls")]
+            Self::Require => false,
+            #[cfg(feature = "tls")]
+            Self::VerifyFull(_) => true,
+        }
+    }
 }
 
 // === impl Config ===
@@ -112,7 +127,7 @@ impl Config {
             tenant: environment.tenant.clone(),
             application_name: text("application_name", "larder")?,
             connect_timeout: seconds("connect_timeout", 3)?,
-            statement_timeout: seconds("statement_timeout", 8)?,
+            statement_timeout: seconds("statement_timeout", 4)?,
             retention,
             partition,
             security: security(&settings)?,

@@ -108,7 +108,7 @@ impl ServerError {
     fn advice(&self) -> &'static str {
         match self.code.as_str() {
             "53300" => {
-                "; every instance has a connection: raise `max_connections`, or lower the number of readers"
+                "; every instance has a connection: raise `max_connections`, or lower `tenancy.idle_timeout`, after which a tenant has none"
             }
             "57014" => {
                 "; it took longer than the setting `statement_timeout`, or somebody cancelled it"

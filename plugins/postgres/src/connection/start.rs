@@ -43,11 +43,20 @@ pub(super) fn connect(config: &Config) -> Result<Messages, Failure> {
 
 fn authenticate(messages: &mut Messages, config: &Config) -> Result<(), Failure> {
     let mut scram = None;
+    let mut has_asked = false;
     loop {
         match messages.next()? {
+            // Not before it has proven what it began to.
+            Message::AuthenticationOk if scram.is_some() => return Err(unexpected()),
+            Message::AuthenticationOk if config.password.is_some() && !has_asked => {
+                return Err(refuse(
+                    "the server lets anybody in without asking for the password, so that it may be another one than is meant: have pg_hba.conf ask by scram-sha-256, or leave PGPASSWORD unset",
+                ));
+            }
             Message::AuthenticationOk => return Ok(()),
             Message::ErrorResponse(body) => return Err(refused(&body)),
             Message::AuthenticationSasl(body) => {
+                has_asked = true;
                 let begun = begin_scram(messages, config, &body)?;
                 scram = Some(begun);
             }
@@ -63,11 +72,13 @@ fn authenticate(messages: &mut Messages, config: &Config) -> Result<(), Failure>
                 scram.finish(body.data())?;
             }
             Message::AuthenticationCleartextPassword => {
-                let password = secret(messages, config, "password")?;
+                has_asked = true;
+                let password = secret(config, "password")?;
                 send_password(messages, password.as_bytes())?;
             }
             Message::AuthenticationMd5Password(body) => {
-                let password = secret(messages, config, "md5")?;
+                has_asked = true;
+                let password = secret(config, "md5")?;
                 let hash = md5_hash(config.user.as_bytes(), password.as_bytes(), body.salt());
                 send_password(messages, hash.as_bytes())?;
             }
@@ -104,10 +115,10 @@ fn send_password(messages: &mut Messages, password: &[u8]) -> Result<(), Failure
 }
 
 /// The password, where it may be sent as it is, or as something that is as good as it.
-fn secret<'a>(messages: &Messages, config: &'a Config, method: &str) -> Result<&'a str, Failure> {
-    if !messages.stream.is_secret() {
+fn secret<'a>(config: &'a Config, method: &str) -> Result<&'a str, Failure> {
+    if !config.security.is_verified() {
         return Err(refuse(&format!(
-            "the server asks for the password by the method {method}, which whoever listens can read: use scram-sha-256 in pg_hba.conf, with a password that was set under `password_encryption = 'scram-sha-256'`, or TLS"
+            "the server asks for the password by the method {method}, which whoever listens, or answers in the server's place, can read: use scram-sha-256 in pg_hba.conf, with a password that was set under `password_encryption = 'scram-sha-256'`, or `sslmode` verify-full"
         )));
     }
     password(config)

@@ -48,11 +48,6 @@ impl Stream {
         Err(last)
     }
 
-    /// True with TLS, so that a password may be sent.
-    pub(super) fn is_secret(&self) -> bool {
-        !matches!(self, Self::Plain(_))
-    }
-
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
