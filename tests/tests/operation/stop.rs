@@ -143,7 +143,15 @@ async fn a_stop_ends_in_time_although_a_guest_does_not() {
         .unwrap_err();
 }
 
-/// Under load, every Export is either acknowledged or refused as retryable, and the server exits by itself.
+/// True if the call's connection was closed while the request was being sent. Clients of OTLP send such a request again.
+fn is_cut_off(status: &Status) -> bool {
+    use std::error::Error as _;
+
+    let source = status.source();
+    source.is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
+}
+
+/// Under load, every Export is either acknowledged or refused as retryable, or never arrives, and the server exits by itself.
 #[tokio::test]
 async fn a_stop_under_load_answers_every_export() {
     let larder = Options::new(Plugin::Memory).start();
@@ -161,7 +169,8 @@ async fn a_stop_under_load_answers_every_export() {
                             written += 1;
                         }
                         Err(status) => {
-                            assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+                            let is_refused = status.code() == tonic::Code::Unavailable;
+                            assert!(is_refused || is_cut_off(&status), "{status:?}");
                             return written;
                         }
                     }
