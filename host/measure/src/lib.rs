@@ -97,7 +97,8 @@ async fn run(loaded: &Pair<Loaded>, options: &Options, report: &mut Report) -> R
         memory: Held::open(&loaded.memory.component).await?,
     };
     let ended = fill_and_search(&held, options, report).await;
-    held.plugin.purge().await.and(ended)
+    let purged = held.plugin.purge().await;
+    ended.and(purged)
 }
 
 async fn fill_and_search(

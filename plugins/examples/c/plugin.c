@@ -195,7 +195,7 @@ static bool take_resume(plugin_list_u8_t *resume, place_t *place, types_error_t 
 bool exports_reader_find(exports_reader_search_t *search, plugin_list_u8_t *resume, uint32_t limit,
                          exports_reader_sightings_t *page, types_error_t *error) {
   place_t before = {UINT64_MAX, UINT64_MAX}, *places = NULL;
-  if (!take_resume(resume, &before, error)) return false;
+  if (!take_resume(resume, &before, error)) return exports_reader_search_free(search), false;
   size_t left = 0;
   for (size_t i = 0; i < count; i++) {
     uint64_t end = fragments[i]->record->starts.end;
@@ -230,7 +230,7 @@ bool exports_reader_read(exports_reader_wanted_t *wanted, exports_reader_part_t 
                          uint32_t max_bytes, exports_reader_pieces_t *page, types_error_t *error) {
   // (index into `wanted`, handle) of the first piece.
   place_t from = {0, 0};
-  if (!take_resume(resume, &from, error)) return false;
+  if (!take_resume(resume, &from, error)) return exports_reader_wanted_free(wanted), false;
   bool of_traces = wanted->tag == EXPORTS_READER_WANTED_TRACES;
   size_t len = of_traces ? wanted->val.traces.len : wanted->val.fragments.len, size = 0;
   *page = (exports_reader_pieces_t){0};
