@@ -9,8 +9,10 @@
 //! | `reconnect N HOST:PORT` | opens and closes so many connections, and tells how many were made |
 //! | `send N HOST:PORT` | sends so many bytes, and tells how many went |
 //! | `receive N HOST:PORT` | reads so many bytes, and tells how many came |
+//! | `slices HOST:PORT` | waits for a byte for ever, a few milliseconds at a time |
 //! | `listen HOST:PORT`, `bind HOST:PORT`, `udp HOST:PORT` | waits for connections, or for datagrams |
 //! | `get URL` | sends a request, and tells status and body; it follows redirects |
+//! | `gets N URL` | sends so many requests, and tells how many answers have the status 200 |
 //! | `env NAME` | tells a variable |
 //! | `clock` | tells whether the time of day is one |
 //!
@@ -18,9 +20,9 @@
 
 mod http;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use larder_plugin::{
     Batch, Environment, Error, Instancing, Operation, Part, Pieces, Plugin, Search, Sightings,
@@ -120,22 +122,23 @@ fn attempted(attempt: &str) -> Outcome {
         }
         ["send", bytes, to] => send(count(bytes)?, to),
         ["receive", bytes, to] => receive(count(bytes)?, to),
+        ["slices", to] => slices(to),
         ["listen" | "bind", at] => TcpListener::bind(at).map(|_| "listens".to_owned()),
         ["udp", at] => UdpSocket::bind(at).map(|_| "is bound".to_owned()),
         ["get", url] => http::get(url),
+        ["gets", number, url] => http::gets(count(number)?, url),
         ["env", name] => Ok(std::env::var(name).unwrap_or_else(|_| "unset".to_owned())),
         ["clock"] => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             let is_day = now.is_ok_and(|now| now.as_secs() > 1_600_000_000);
             Ok(if is_day { "goes" } else { "stands" }.to_owned())
         }
-        _ => Err(std::io::ErrorKind::Unsupported.into()),
+        _ => Err(ErrorKind::Unsupported.into()),
     }
 }
 
 fn count(text: &str) -> std::io::Result<usize> {
-    text.parse()
-        .map_err(|_| std::io::ErrorKind::InvalidInput.into())
+    text.parse().map_err(|_| ErrorKind::InvalidInput.into())
 }
 
 fn tcp(to: &str, text: &str) -> Outcome {
@@ -144,6 +147,18 @@ fn tcp(to: &str, text: &str) -> Outcome {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(line.trim_end().to_owned())
+}
+
+fn slices(to: &str) -> Outcome {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+    let mut byte = [0];
+    loop {
+        match stream.read(&mut byte) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            read => return read.map(|read| read.to_string()),
+        }
+    }
 }
 
 fn connections(number: usize, to: &str) -> usize {

@@ -1,5 +1,7 @@
 //! Connections, bytes and time.
 
+use std::net::SocketAddr;
+
 use larder_tests::otlp::{service, span};
 use tonic::Code;
 
@@ -51,13 +53,23 @@ async fn a_call_that_moves_too_much_is_cut_and_the_next_one_is_not() {
 /// The batch is not to blame for what is slow outside, so it is never refused for good.
 #[tokio::test]
 async fn a_server_that_does_not_answer_costs_the_call_and_not_the_batch() {
+    check_a_silent_server(|to| format!("tcp {to} hello")).await;
+}
+
+/// The call is stopped between two waits then, as one that computes for too long is.
+#[tokio::test]
+async fn a_wait_in_slices_costs_the_call_and_not_the_batch() {
+    check_a_silent_server(|to| format!("slices {to}")).await;
+}
+
+async fn check_a_silent_server(waiting: impl Fn(SocketAddr) -> String) {
     let (silent, echoing) = (Peer::silent(), Peer::echoing());
     let grants = [silent.address, echoing.address].map(|it| format!("tcp={it}"));
     let larder = granted(grants.iter().map(String::as_str))
         .environment("LARDER_LIMITS_CALL_TIMEOUT", "300ms")
         .start();
     let client = larder.client().await;
-    let waits = format!("tcp {} hello", silent.address);
+    let waits = waiting(silent.address);
     let ended = || {
         let series = "larder_plugin_restarts_total{tenant=\"default\",plugin=\"reaching\",error_type=\"network\"} ";
         let metrics = larder.metrics();

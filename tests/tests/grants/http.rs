@@ -127,3 +127,16 @@ async fn https_is_checked_against_the_ca_that_the_operator_names() {
     }
     assert_eq!(peer.peer.lines().len(), 2);
 }
+
+/// Nothing of a request stays in the host: an instance has a thousand handles.
+#[tokio::test]
+async fn an_instance_sends_any_number_of_requests() {
+    let peer = Peer::http("200 OK", "found");
+    let grant = format!("http={}", peer.address);
+    let larder = granted([&*grant])
+        .environment("LARDER_PLUGIN_GRANTS_MAX_CONNECTIONS", "1024")
+        .start();
+    let client = larder.client().await;
+    let answered = attempt(&client, &format!("gets 1500 http://{}/", peer.address)).await;
+    assert_eq!(answered, "1500");
+}

@@ -95,13 +95,17 @@ async fn a_purge_reaches_what_is_outside() {
             .environment("LARDER_TENANCY_ENABLED", "true")
             .purge()
     };
-    let home = Home::new();
-    let larder = options().start_in(&home);
+    let larder = options().start();
     let client = larder.client().await.tenant("acme");
     attempt(&client, "clock").await;
     assert_eq!(larder.post("/purge?tenant=acme").status, 200);
     assert_eq!(peer.lines(), ["purge acme"]);
     assert_eq!(client.services().await.unwrap(), [""; 0]);
+    drop(larder);
+    // Another host has never seen the tenant, whose data may be there all the same.
+    let larder = options().start();
+    assert_eq!(larder.post("/purge?tenant=acme").status, 200);
+    assert_eq!(peer.lines(), ["purge acme", "purge acme"]);
 }
 
 #[tokio::test]
@@ -119,6 +123,21 @@ async fn a_purge_that_does_not_reach_what_is_outside_is_refused() {
         answer.body
     );
     assert_eq!(client.services().await.unwrap().len(), 1, "nothing is gone");
+}
+
+/// What was built before there was a `purge` may keep something outside too.
+#[tokio::test]
+async fn a_plugin_without_purging_cannot_be_purged_while_it_may_reach_out() {
+    let grant = "tcp=127.0.0.1:9";
+    for (grants, status) in [(&[][..], 200), (&[grant], 503)] {
+        let options = Options::new(Plugin::C0_1);
+        let options = grants.iter().fold(options, |it, grant| it.grant(grant));
+        let larder = options.purge().start();
+        let answer = larder.post("/purge");
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let is_told = answer.body.contains("does not export `purging`");
+        assert_eq!(is_told, status == 503, "{}", answer.body);
+    }
 }
 
 /// A plugin is tried out before a server starts, and does not touch what is outside then.

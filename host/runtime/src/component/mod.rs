@@ -352,6 +352,11 @@ impl Component {
         })
     }
 
+    /// True if something that `before` is granted is not granted here.
+    pub(crate) fn withdraws_from(&self, before: &Self) -> bool {
+        !self.config.grants.has_all_of(&before.config.grants)
+    }
+
     /// True if the plugin may keep data where the host does not reach.
     pub(crate) fn reaches_out(&self) -> bool {
         self.config.grants.reaches_out()

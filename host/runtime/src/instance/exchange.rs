@@ -16,6 +16,7 @@ use super::pool::Pool;
 use super::suspects::Suspects;
 use super::worker::Worker;
 use crate::component::{Component, Error};
+use crate::sandbox::guest::{Cause, Failure};
 
 /// A request to the writer's task to run another component.
 pub(crate) struct Exchange {
@@ -65,7 +66,8 @@ impl Plugin {
 // === impl Worker ===
 
 impl Worker {
-    /// Opens the new writer. If that fails, opens a writer of the old component again.
+    /// Opens the new writer. If that fails, opens a writer of the old component again, unless the new one is granted less: what is taken away
+    /// is not kept because the plugin says so.
     pub(crate) async fn exchange(&mut self, exchange: Exchange) {
         let Exchange { next, reply } = exchange;
         let before = self.starter.component();
@@ -92,6 +94,11 @@ impl Worker {
             }
             Err(error) => {
                 let error = error.into_error(&self.shared.name);
+                if next.withdraws_from(&before) {
+                    self.withdraw(&next, &error).await;
+                    drop(reply.send(Err(error)));
+                    return;
+                }
                 warn!(plugin = &*self.shared.name, %error, "the plugin cannot be replaced, and goes on as it was");
                 let mut writer = self.slot.lock().await;
                 if writer.restart_at().is_none() {
@@ -103,5 +110,20 @@ impl Worker {
         };
         // The caller may have gone.
         drop(reply.send(exchanged));
+    }
+
+    /// Runs the new component from here on, though its writer cannot be opened: it is tried again like one that has failed.
+    async fn withdraw(&self, next: &Arc<Component>, error: &Error) {
+        warn!(plugin = &*self.shared.name, %error, "the plugin cannot be replaced; as it is granted less now, it is stopped, and started anew");
+        self.starter.exchange(Arc::clone(next));
+        if let Some(pools) = &self.pools {
+            let (starter, shared) = (Arc::clone(&self.starter), Arc::clone(&self.shared));
+            pools.exchange(Pool::new(starter, shared));
+        }
+        let failure = Failure {
+            cause: Cause::Open,
+            detail: error.to_string(),
+        };
+        self.slot.lock().await.fail(failure).await;
     }
 }

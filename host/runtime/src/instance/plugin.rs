@@ -201,6 +201,11 @@ impl Plugin {
         }
     }
 
+    /// The component of its instances.
+    pub(crate) fn component(&self) -> Arc<Component> {
+        self.starter.component()
+    }
+
     /// Linear memory of all of its instances, in bytes.
     pub(crate) fn memory_used(&self) -> u64 {
         self.shared.memory_used()

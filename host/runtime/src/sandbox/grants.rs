@@ -72,6 +72,17 @@ impl Grants {
         !(self.http.is_empty() && self.tcp.is_empty())
     }
 
+    /// True if all that `other` grants is granted here too.
+    pub(crate) fn has_all_of(&self, other: &Self) -> bool {
+        fn all<T: PartialEq>(these: &[T], of: &[T]) -> bool {
+            these.iter().all(|it| of.contains(it))
+        }
+        all(&other.http, &self.http)
+            && all(&other.tcp, &self.tcp)
+            && all(&other.variables, &self.variables)
+            && (self.clock || !other.clock)
+    }
+
     /// What is granted of each kind, in words, and the imports that it is of. Secrets are named, and not shown.
     pub(crate) fn shown(&self) -> [(&'static str, &'static str, Vec<String>); 4] {
         fn texts<T: ToString>(granted: &[T]) -> Vec<String> {

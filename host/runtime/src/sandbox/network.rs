@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use larder_core::telemetry::{Metrics, PluginLabels};
@@ -50,6 +50,8 @@ pub(crate) struct Network {
     looked_up: Rate,
     /// Bytes that the call which runs may still send and receive.
     left: AtomicU64,
+    /// The running call has used the network.
+    is_used: AtomicBool,
     /// When each kind of refusal was logged last.
     told: Mutex<HashMap<&'static str, Instant>>,
 }
@@ -95,7 +97,7 @@ enum Refusal {
 impl Network {
     /// Nothing at all, of which nobody is told.
     pub(crate) fn none() -> Arc<Self> {
-        Self::new(Grants::default(), None, Arc::new(SystemLookup))
+        Self::new(Grants::default(), None, Arc::new(SystemLookup::new()))
     }
 
     /// What is granted to a tenant's plugin.
@@ -104,7 +106,11 @@ impl Network {
         labels: PluginLabels,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        Self::new(grants, Some((labels, metrics)), Arc::new(SystemLookup))
+        Self::new(
+            grants,
+            Some((labels, metrics)),
+            Arc::new(SystemLookup::new()),
+        )
     }
 
     fn new(
@@ -121,6 +127,7 @@ impl Network {
             open: AtomicUsize::new(0),
             begun: Rate::new(),
             looked_up: Rate::new(),
+            is_used: AtomicBool::new(false),
             told: Mutex::default(),
         })
     }
@@ -134,8 +141,14 @@ impl Network {
         !self.grants.tcp.is_empty()
     }
 
+    /// True if the call that runs, or that ran last, has used the network.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
     /// Gives the call that follows its bytes.
     pub(crate) fn begin_call(&self) {
+        self.is_used.store(false, Ordering::Relaxed);
         self.left
             .store(self.grants.max_call_bytes, Ordering::Relaxed);
     }
@@ -179,13 +192,15 @@ impl Network {
     /// Whether a TCP connection may be begun.
     fn may_connect(&self, to: SocketAddr) -> Result<(), Refused> {
         let address = to.ip().to_canonical();
-        let is_granted = self.grants.tcp.iter().any(|granted| {
-            granted.port() == to.port()
-                && match granted.host() {
-                    Host::Address(granted) => *granted == address,
-                    Host::Name(name) => self.is_resolved(name, address),
-                }
-        });
+        let has_scope = matches!(to, SocketAddr::V6(to) if to.scope_id() != 0);
+        let is_granted = !has_scope
+            && self.grants.tcp.iter().any(|granted| {
+                granted.port() == to.port()
+                    && match granted.host() {
+                        Host::Address(granted) => *granted == address,
+                        Host::Name(name) => self.is_resolved(name, address),
+                    }
+            });
         if !is_granted {
             return Err(self.refuse(&Refusal::Authority {
                 kind: "tcp",
@@ -219,6 +234,7 @@ impl Network {
     }
 
     fn may(&self, rate: &Rate) -> Result<(), Refused> {
+        self.is_used.store(true, Ordering::Relaxed);
         let most = self.grants.max_connections.saturating_mul(BEGUN_A_SECOND);
         if rate.is_above(most) {
             return Err(self.refuse(&Refusal::TooFast(most)));
@@ -255,11 +271,20 @@ impl Network {
         Ok(usize::try_from(left).map_or(bytes, |left| left.min(bytes)))
     }
 
+    /// Whether the running call may move all of these bytes.
+    fn all_of(&self, bytes: usize) -> Result<(), Refused> {
+        if self.allowance(bytes)? < bytes {
+            return Err(self.refuse(&Refusal::Bytes(self.grants.max_call_bytes)));
+        }
+        Ok(())
+    }
+
     /// Bytes were moved.
     fn moved(&self, direction: Direction, bytes: usize) {
         let bytes = bytes as u64;
         let less = |left: u64| Some(left.saturating_sub(bytes));
         let relaxed = Ordering::Relaxed;
+        self.is_used.store(true, relaxed);
         self.left.fetch_update(relaxed, relaxed, less).unwrap_or(0);
         if let Some((labels, metrics)) = &self.counted {
             metrics.plugin_moved(labels, direction.as_str(), bytes);

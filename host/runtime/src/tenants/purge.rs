@@ -21,7 +21,20 @@ impl Tenants {
     /// # Errors
     /// [`Error`]; where the storage failed, some may be left.
     pub async fn purge(&self, name: &str) -> Result<(), Error> {
-        let slot = self.found(Some(name)).await?;
+        let slot = match self.found(Some(name)).await {
+            // It may be stored where this host has never looked.
+            Err(unknown @ Error::Unknown { .. }) => {
+                let is_outside = self.current.of(name).plugin.reaches_out();
+                let parsed = name.parse::<TenantName>();
+                let Some(name) = parsed.ok().filter(|_| is_outside && self.options().enabled)
+                else {
+                    return Err(unknown);
+                };
+                let slot = self.slot(&name);
+                slot.map_err(|source| Error::storage(name.as_str(), source))?
+            }
+            found => found?,
+        };
         let stored = self.stored().await;
         let stored = stored.map_err(|source| Error::storage(name, source))?;
         self.purge_slot(&slot, stored.contains_key(name)).await
@@ -57,8 +70,11 @@ impl Tenants {
 
     pub(super) async fn purge_slot(&self, slot: &Arc<Slot>, stored: bool) -> Result<(), Error> {
         let failed = |source| Error::storage(slot.name().as_str(), source);
-        let configured = self.current.of(slot.name().as_str());
-        if configured.plugin.reaches_out()
+        let configured = self.current.of(slot.name().as_str()).plugin;
+        let running = slot.peek().map(|plugin| plugin.component());
+        let kept = slot.lifecycle().await.kept.clone();
+        let mut components = [Some(configured), running, kept].into_iter().flatten();
+        if components.any(|component| component.reaches_out())
             && let Some(plugin) = self.enter(slot).await.map_err(failed)?
         {
             // Only the plugin can delete what it keeps elsewhere.

@@ -291,7 +291,7 @@ impl Tenants {
     }
 
     /// The slot of a tenant that a request has named, made if this is its first call.
-    fn slot(&self, name: &TenantName) -> Result<Arc<Slot>, storage::Error> {
+    pub(super) fn slot(&self, name: &TenantName) -> Result<Arc<Slot>, storage::Error> {
         let mut slots = self.slots_mut();
         if let Some(slot) = slots.get(name) {
             return Ok(Arc::clone(slot));

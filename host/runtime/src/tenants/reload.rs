@@ -138,14 +138,17 @@ impl Slot {
     ) -> Result<Exchanged, plugin::Error> {
         let mut lifecycle = self.lifecycle().await;
         let Some(plugin) = self.peek() else {
-            if !before.is_same_as(next) {
+            let kept = lifecycle.kept.as_ref();
+            // What is taken away does not come back with a component from before.
+            let is_withdrawn = kept.is_some_and(|kept| next.withdraws_from(kept));
+            if is_withdrawn || !before.is_same_as(next) {
                 lifecycle.kept = None;
                 lifecycle.forget_failure();
             }
             return Ok(Exchanged::Unchanged);
         };
         let exchanged = plugin.exchange(next).await;
-        if exchanged.is_ok() {
+        if exchanged.is_ok() || Arc::ptr_eq(&plugin.component(), next) {
             lifecycle.kept = None;
         } else if lifecycle.kept.is_none() {
             lifecycle.kept = Some(Arc::clone(before));

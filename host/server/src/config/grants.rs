@@ -85,6 +85,7 @@ impl Serialize for Authorities {
 impl Value for Variables {
     const KIND: &'static str = "a list of names of environment variables, such as [PGPASSWORD], or of names and files, such as ['PGPASSWORD=file:/run/secrets/pg']";
     const IS_LIST: bool = true;
+    const MAY_BE_SECRET: bool = true;
 
     fn read(text: &str) -> Option<Self> {
         read_list(text).map(Self)

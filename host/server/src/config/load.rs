@@ -233,7 +233,7 @@ fn text(raw: Raw, path: &str) -> Result<Option<String>, String> {
         Raw::List(_) if !is_list(path) => Err(format!("expected {kind}, got a list")),
         // Commas separate the elements of the joined text.
         Raw::List(texts) if texts.iter().any(|text| text.contains(',')) => {
-            Err(format!("expected {kind}, got {texts:?}"))
+            Err(format!("expected {kind}, got one with a comma"))
         }
         Raw::List(texts) => Ok(Some(texts.join(","))),
         Raw::Map(pairs) if pairs.is_empty() => {

@@ -347,7 +347,14 @@ impl Setting {
     }
 
     fn checked<T: Value>(&self, text: &str) -> Result<T, String> {
-        let value = T::read(text).ok_or_else(|| format!("expected {}, got `{text}`", T::KIND))?;
+        let value = T::read(text).ok_or_else(|| {
+            let got = if T::MAY_BE_SECRET {
+                String::new()
+            } else {
+                format!(", got `{text}`")
+            };
+            format!("expected {}{got}", T::KIND)
+        })?;
         if value.show().is_empty() {
             // An unset value is in every range.
             return Ok(value);

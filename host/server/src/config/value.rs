@@ -55,6 +55,8 @@ pub(super) trait Value: Sized + PartialOrd {
     const IS_LIST: bool = false;
     /// True if a file may have a mapping for it. The text has `key:value`, with commas between the pairs.
     const IS_MAP: bool = false;
+    /// True if a text that is none of its values may be a secret, which no message shows.
+    const MAY_BE_SECRET: bool = false;
     /// Parses a text. `None` if it is not a value of the type.
     fn read(text: &str) -> Option<Self>;
     /// The text of the value.

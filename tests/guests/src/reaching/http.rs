@@ -1,11 +1,17 @@
 //! Requests by `wasi:http`. Natively there are none.
 
 #[cfg(target_family = "wasm")]
-pub(super) use component::get;
+pub(super) use component::{get, gets};
 
 /// Sends no request.
 #[cfg(not(target_family = "wasm"))]
 pub(super) fn get(_url: &str) -> std::io::Result<String> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// Sends no requests.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn gets(_number: usize, _url: &str) -> std::io::Result<String> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
@@ -14,7 +20,7 @@ mod component {
     use std::io;
 
     use wasip2::http::outgoing_handler;
-    use wasip2::http::types::{Fields, IncomingResponse, OutgoingRequest, Scheme};
+    use wasip2::http::types::{Fields, IncomingResponse, OutgoingRequest, RequestOptions, Scheme};
 
     /// Redirects that are followed.
     const MOST_REDIRECTS: usize = 3;
@@ -36,6 +42,12 @@ mod component {
         Ok("redirected for ever".to_owned())
     }
 
+    pub(crate) fn gets(number: usize, url: &str) -> io::Result<String> {
+        let sent = (0..number).map(|_| send(url));
+        let answered = sent.filter(|it| it.as_ref().is_ok_and(|it| it.status() == 200));
+        Ok(answered.count().to_string())
+    }
+
     fn send(url: &str) -> Result<IncomingResponse, String> {
         let (scheme, rest) = url.split_once("://").ok_or("no url")?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -50,7 +62,10 @@ mod component {
         request.set_authority(Some(authority)).map_err(refused)?;
         let path = format!("/{path}");
         request.set_path_with_query(Some(&path)).map_err(refused)?;
-        let sent = outgoing_handler::handle(request, None).map_err(|error| error.to_string())?;
+        let options = RequestOptions::new();
+        drop(options.set_connect_timeout(Some(10_000_000_000)));
+        let sent =
+            outgoing_handler::handle(request, Some(options)).map_err(|error| error.to_string())?;
         sent.subscribe().block();
         let answered = sent.get().ok_or("no answer")?.map_err(|()| "no answer")?;
         answered.map_err(|error| error.to_string())

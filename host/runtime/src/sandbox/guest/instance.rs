@@ -328,7 +328,9 @@ async fn within<T>(
 
 fn failure(error: &wasmtime::Error, state: &GuestState) -> Failure {
     let cause = if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
-        let is_network = exceeded.is_waiting && state.network().reaches_out();
+        // Whoever waits in slices is stopped between two of them as often as in one.
+        let network = state.network();
+        let is_network = network.reaches_out() && (exceeded.is_waiting || network.is_used());
         if is_network {
             Cause::Network
         } else {

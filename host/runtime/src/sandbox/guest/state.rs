@@ -18,6 +18,8 @@ use crate::sandbox::network::{HttpHooks, Network, OpenSockets};
 
 /// The most bytes that a guest may take from `wasi:random` in one call.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
+/// Bytes of the headers of one request or answer, in the host's memory.
+const MAX_FIELDS: usize = 16 << 10;
 /// WASI handles (streams, pollables) that a guest may hold.
 const MAX_HANDLES: usize = 1024;
 
@@ -90,6 +92,8 @@ impl GuestState {
             let may = asked.may_use(address, used);
             Box::pin(std::future::ready(may))
         });
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
@@ -99,7 +103,7 @@ impl GuestState {
             deadline: Instant::now(),
             wasi: wasi.build(),
             table,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: HttpHooks { network },
             sockets: OpenSockets::new(),
         }

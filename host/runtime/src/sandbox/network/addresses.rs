@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(super) fn unfit(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => unfit_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
-            Some(inner) => unfit_v4(inner),
-            None => unfit_v6(address),
-        },
+        IpAddr::V6(address) => {
+            let embedded = embedded(address);
+            let inside = embedded.into_iter().flatten().find_map(unfit_v4);
+            inside.or_else(|| unfit_v6(address))
+        }
     }
 }
 
@@ -35,21 +36,34 @@ fn unfit_v6(address: Ipv6Addr) -> Option<&'static str> {
     })
 }
 
-/// The IPv4 address to which an IPv6 one leads: IPv4-compatible (RFC 4291), behind NAT64 (RFC 6052, RFC 8215), by 6to4 (RFC 3056), or by Teredo (RFC
-/// 4380).
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+/// The IPv4 addresses to which an IPv6 one may lead: IPv4-compatible (RFC 4291) and translated ones (RFC 2765), behind NAT64 (RFC 6052, of
+/// which RFC 8215 lets a network choose the form), by 6to4 (RFC 3056), Teredo (RFC 4380) or ISATAP (RFC 5214).
+fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
     let segments = address.segments();
+    let octets = address.octets();
     let joined = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     let [.., last_but_one, last] = segments;
+    let at_the_end = joined(last_but_one, last);
+    let one = |address| [Some(address), None, None, None];
     match segments {
         // `::` and `::1` are themselves.
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => {
-            Some(joined(last_but_one, last))
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None; 4],
+        [0, 0, 0, 0, 0 | 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => one(at_the_end),
+        [0x64, 0xff9b, 1, ..] => {
+            // Octet 8 is zero in all forms.
+            let of = |places: [usize; 4]| {
+                let octets = places.map(|it| octets.get(it).copied().unwrap_or_default());
+                // The filler of the other forms.
+                (octets[0] != 0).then(|| Ipv4Addr::from(octets))
+            };
+            let (long, middle, short) = ([6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]);
+            [of(long), of(middle), of(short), Some(at_the_end)]
         }
-        [0x2002, high, low, ..] => Some(joined(high, low)),
-        [0x2001, 0, ..] => Some(joined(!last_but_one, !last)),
-        _ => None,
+        [0x2002, high, low, ..] => one(joined(high, low)),
+        [0x2001, 0, ..] => one(joined(!last_but_one, !last)),
+        _ => [None; 4],
     }
 }
 
@@ -75,6 +89,11 @@ mod tests {
             ("64:ff9b:1::7f00:1", "loopback"),
             ("2002:7f00:1::", "loopback"),
             ("2001::80ff:fffe", "loopback"),
+            ("::ffff:0:127.0.0.1", "loopback"),
+            ("2001:db8::5efe:127.0.0.1", "loopback"),
+            ("2001:db8::200:5efe:169.254.169.254", "link-local"),
+            ("64:ff9b:1:7f00:0:100::", "loopback"),
+            ("64:ff9b:1:1:7f:0:1::", "loopback"),
             ("169.254.169.254", "link-local"),
             ("::ffff:169.254.169.254", "link-local"),
             ("64:ff9b::a9fe:a9fe", "link-local"),
@@ -105,6 +124,8 @@ mod tests {
             "8.8.8.8",
             "2001:db8::1",
             "fd00::5",
+            "64:ff9b::10.0.0.5",
+            "64:ff9b:1::10.0.0.5",
         ] {
             assert_eq!(unfit_text(text), None, "{text}");
         }

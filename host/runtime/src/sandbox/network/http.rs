@@ -16,9 +16,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tracing::warn;
-use wasmtime::component::Linker;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
+use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
     WasiHttpView,
@@ -31,10 +34,23 @@ use crate::sandbox::guest::GuestState;
 /// How long a connection, or an answer, is waited for where the guest says nothing. The call's deadline is shorter.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// The most bytes that a guest writes to a body at once, in the host's memory.
+const MAX_BODY_CHUNK: usize = 16 << 10;
+/// The most bytes of an answer's head.
+const MAX_HEAD: usize = 64 << 10;
+/// The most bytes of an authority in a log line.
+const MAX_TOLD: usize = 256;
+
 /// Sends the requests of one guest.
 pub(crate) struct HttpHooks {
     pub(crate) network: Arc<Network>,
 }
+
+/// What `handle` takes.
+type Sent = (
+    Resource<HostOutgoingRequest>,
+    Option<Resource<RequestOptions>>,
+);
 
 type Answer = (
     Response<WasiBody>,
@@ -42,11 +58,27 @@ type Answer = (
 );
 
 pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
-
     let options = types::LinkOptions::default();
     types::add_to_linker::<GuestState, WasiHttp>(linker, &options, GuestState::http)?;
-    outgoing_handler::add_to_linker::<GuestState, WasiHttp>(linker, GuestState::http)
+    let mut interface = linker.instance("wasi:http/outgoing-handler@0.2.0")?;
+    // The library's own keeps the options of each request for ever.
+    interface.func_wrap(
+        "handle",
+        |mut store: StoreContextMut<'_, GuestState>, (request, options): Sent| {
+            let mut view = store.data_mut().http();
+            let handle = options.as_ref().map(Resource::rep);
+            let sent = outgoing_handler::Host::handle(&mut view, request, options);
+            if let Some(handle) = handle {
+                let options: Resource<RequestOptions> = Resource::new_own(handle);
+                view.table.delete(options)?;
+            }
+            let sent = match sent {
+                Ok(answer) => Ok(answer),
+                Err(error) => Err(types::Host::convert_error_code(&mut view, error)?),
+            };
+            Ok((sent,))
+        },
+    )
 }
 
 // === impl HttpHooks ===
@@ -60,6 +92,11 @@ impl WasiHttpHooks for HttpHooks {
     ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
         let network = Arc::clone(&self.network);
         Box::new(send(network, request, options))
+    }
+
+    /// A guest may leave what it has written lying in each of its handles.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        MAX_BODY_CHUNK
     }
 
     fn p2_error_from_hyper(&mut self, _: &hyper::Error) -> ErrorCode {
@@ -89,7 +126,7 @@ async fn send(
     let authority = wanted(request.uri(), is_tls)?;
     let text = authority
         .as_ref()
-        .map_or_else(|| request.uri().to_string(), ToString::to_string);
+        .map_or_else(|| told(request.uri()), ToString::to_string);
     let granted = network.may_request(&text, authority.as_ref());
     granted.map_err(|_| Error::HttpRequestDenied)?;
     let authority = authority.ok_or(Error::HttpRequestUriInvalid)?;
@@ -116,6 +153,13 @@ async fn send(
     };
     let answered = timeout(first_byte, sent).await;
     answered.map_err(|_| Error::ConnectionReadTimeout)?
+}
+
+/// The host and port of a request as far as they are a log's: without what stands before an `@`.
+fn told(uri: &Uri) -> String {
+    let text = uri.authority().map_or("", |it| it.as_str());
+    let (_, text) = text.rsplit_once('@').unwrap_or_default();
+    text.chars().take(MAX_TOLD).collect()
 }
 
 /// The host and port of a request.
@@ -192,7 +236,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     request: Request<WasiBody>,
 ) -> Result<Answer, Error> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_HEAD);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     let mut connection = Box::pin(connection);
     let mut ended = None;
     let response = {
@@ -209,13 +255,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     };
     let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
     let connection = async move {
-        let ended = match ended {
-            Some(ended) => ended,
-            None => connection.await,
-        };
+        if ended.is_none() {
+            // Who reads the body is told how it has ended.
+            drop(connection.await);
+        }
         // Until here, so that the connection is not taken for one that nobody wants.
         drop(sender);
-        ended.map_err(Error::from)
+        Ok(())
     };
     Ok((response, Box::new(connection)))
 }

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::{Arc, LazyLock};
 
+use tokio::sync::Semaphore;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::async_trait;
@@ -21,15 +22,41 @@ pub(super) trait Lookup: fmt::Debug + Send + Sync {
     async fn lookup(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
 }
 
-/// Resolves names as the system does.
+/// Lookups at a time, of all plugins: each takes a thread, which cannot be stopped, of those that everything shares.
+static LOOKUPS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(32)));
+
+/// Resolves names as the system does, one at a time.
 #[derive(Debug)]
-pub(super) struct SystemLookup;
+pub(super) struct SystemLookup {
+    one: Arc<Semaphore>,
+}
+
+// === impl SystemLookup ===
+
+impl SystemLookup {
+    pub(super) fn new() -> Self {
+        Self {
+            one: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
 
 #[async_trait]
 impl Lookup for SystemLookup {
     async fn lookup(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
-        let found = tokio::net::lookup_host((name, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
+        let permit = async |of: &Arc<Semaphore>| {
+            let permit = Arc::clone(of).acquire_owned().await;
+            permit.map_err(std::io::Error::other)
+        };
+        let permits = (permit(&self.one).await?, permit(&LOOKUPS).await?);
+        let name = name.to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            // Until the system has answered, whoever has gone meanwhile.
+            let _permits = permits;
+            let found = (name.as_str(), 0).to_socket_addrs()?;
+            Ok(found.map(|address| address.ip()).collect())
+        });
+        found.await.map_err(std::io::Error::other)?
     }
 }
 

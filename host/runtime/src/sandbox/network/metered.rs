@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult,
@@ -32,8 +32,10 @@ pub(super) struct MeteredOutput {
 pub(super) struct Metered<S> {
     inner: S,
     place: OpenConnection,
-    /// How long a read may wait, and the wait that runs.
-    patience: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// How long a read may wait, once something has come.
+    patience: Option<Duration>,
+    /// The wait that runs.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 fn refused(refused: Refused) -> StreamError {
@@ -69,6 +71,8 @@ impl Pollable for MeteredInput {
 impl OutputStream for MeteredOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let length = bytes.len();
+        // A guest may write without having asked.
+        self.network.all_of(length).map_err(refused)?;
         self.inner.write(bytes)?;
         self.network.moved(Direction::Sent, length);
         Ok(())
@@ -99,13 +103,13 @@ impl Pollable for MeteredOutput {
 // === impl Metered ===
 
 impl<S> Metered<S> {
-    /// `patience` is how long a read may wait.
+    /// `patience` is how long a read may wait, once something has come.
     pub(super) fn new(inner: S, place: OpenConnection, patience: Option<Duration>) -> Self {
-        let patience = patience.map(|it| (it, Box::pin(tokio::time::sleep(it))));
         Self {
             inner,
             place,
             patience,
+            waiting: None,
         }
     }
 
@@ -124,7 +128,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let size = self.allowance(buffer.remaining())?;
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(size));
         let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(context, &mut part) else {
-            let Some((_, waiting)) = &mut self.patience else {
+            let Some(waiting) = &mut self.waiting else {
                 return Poll::Pending;
             };
             ready!(waiting.as_mut().poll(context));
@@ -133,10 +137,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         read?;
         let read = part.filled().len();
         buffer.advance(read);
-        if let Some((patience, waiting)) = &mut self.patience {
-            let until = Instant::now() + *patience;
-            waiting.as_mut().reset(until);
-        }
+        self.waiting = self.patience.map(|it| Box::pin(tokio::time::sleep(it)));
         self.place.0.moved(Direction::Received, read);
         Poll::Ready(Ok(()))
     }

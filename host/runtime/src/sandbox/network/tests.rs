@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::OutputStream as _;
+use wasmtime_wasi::p2::pipe::SinkOutputStream;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::*;
@@ -104,12 +106,13 @@ async fn an_address_that_is_granted_is_reached_at_its_port_alone() {
         "[::127.0.0.1]:5432",
         "[64:ff9b::7f00:1]:5432",
         "[fe80::2]:5432",
+        "[fe80::1%3]:5432",
         "0.0.0.0:5432",
         "[::]:5432",
     ] {
         assert!(!bench.connects(to), "{to}");
     }
-    assert_eq!(bench.refused("authority"), 8);
+    assert_eq!(bench.refused("authority"), 9);
 }
 
 #[tokio::test]
@@ -184,6 +187,24 @@ async fn a_name_with_very_many_addresses_is_remembered_in_part() {
     assert_eq!(bench.resolve("db").await.unwrap().len(), MAX_ADDRESSES);
     let remembered = bench.network.resolved.lock()["db"].len();
     assert_eq!(remembered, MAX_ADDRESSES);
+}
+
+#[tokio::test]
+async fn bytes_that_are_written_without_asking_are_bounded_too() {
+    let grants = Grants {
+        max_call_bytes: 100,
+        ..Grants::default()
+    };
+    let bench = Bench::of(grants, &[]);
+    let mut output = metered::MeteredOutput {
+        inner: Box::new(SinkOutputStream),
+        network: Arc::clone(&bench.network),
+    };
+    output.write(vec![0; 60].into()).unwrap();
+    assert!(output.write(vec![0; 60].into()).is_err());
+    output.write(vec![0; 40].into()).unwrap();
+    assert!(output.write(vec![0; 1].into()).is_err());
+    assert_eq!(bench.refused("bytes"), 2);
 }
 
 #[tokio::test]

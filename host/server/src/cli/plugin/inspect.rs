@@ -5,23 +5,27 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use larder_core::telemetry::Metrics;
-use larder_runtime::plugin::{Instancing, Plugin, Status};
+use larder_runtime::plugin::{Component, Host, Instancing, LoadChecks, Status};
 use larder_store::MemoryDriver;
 
 use super::Given;
 use crate::config::Config;
 
-/// Starts the plugin as a server would, on an empty store in memory, and describes it. Fails if a server could not start it.
+/// Tries the plugin out as the start of a server does, on an empty store in memory and without its grants, and describes it. Fails if a server
+/// could not start it.
 pub(in super::super) fn inspect(plugin: &str, given: Given, config: &Config) -> anyhow::Result<()> {
     let settings = super::plugin_config(plugin, given, config)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let status = runtime.block_on(async {
         let wasm = super::engine(config)?;
-        let kv = Arc::new(MemoryDriver::new());
-        let tenant = Plugin::open(&wasm, settings, kv, Arc::new(Metrics::new())).await?;
-        let status = tenant.status();
-        tenant.shutdown().await;
-        anyhow::Ok(status)
+        let host = Host {
+            runtime: wasm,
+            kv: Arc::new(MemoryDriver::new()),
+            metrics: Arc::new(Metrics::new()),
+            observers: None,
+        };
+        let component = Component::load(&host, settings, LoadChecks::Open).await?;
+        anyhow::Ok(component.status())
     })?;
     describe(&status, &mut stdout().lock()).context("cannot print")
 }

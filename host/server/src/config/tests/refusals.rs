@@ -102,7 +102,7 @@ fn bad_values_are_refused_with_the_place_and_what_is_expected() {
         ),
         (
             "plugin: { grants: { env: [A=secret] } }",
-            "`plugin.grants.env`: expected a list of names of environment variables, such as [PGPASSWORD], or of names and files, such as ['PGPASSWORD=file:/run/secrets/pg'], got `A=secret` (larder.yaml:1:26)",
+            "`plugin.grants.env`: expected a list of names of environment variables, such as [PGPASSWORD], or of names and files, such as ['PGPASSWORD=file:/run/secrets/pg'] (larder.yaml:1:26)",
         ),
         (
             "plugin: { use: '' }",

@@ -6,6 +6,7 @@ use larder_store::{Driver as _, MemoryDriver};
 
 use super::*;
 use crate::instance::Exchanged;
+use crate::sandbox::Grants;
 use crate::test_support::guest::{KV, OK};
 
 /// The version, over that of the guests.
@@ -200,6 +201,29 @@ async fn the_instances_of_what_ran_before_go_with_the_last_query() {
     assert_eq!(tenant.status().memory_used, 2 * writer, "and a reader");
     drop(under_way);
     assert_eq!(tenant.status().memory_used, writer);
+}
+
+/// What is taken away does not stay because the plugin refuses to start without it.
+#[tokio::test]
+async fn a_grant_that_is_taken_away_is_gone_even_if_the_plugin_does_not_start_then() {
+    let mut bench = Bench::new(&first()).await;
+    let with_clock = PluginConfig {
+        grants: Grants {
+            clock: true,
+            ..Grants::default()
+        },
+        ..bench.settings()
+    };
+    let granted = bench.component.reload(with_clock, LoadChecks::Describe);
+    bench.component = granted.await.unwrap();
+    let tenant = bench.tenant().await;
+    let next = bench.reloaded(&second().with("open", OTHER)).await;
+    tenant.exchange(&next).await.unwrap_err();
+    assert_eq!(tenant.component().config().grants, Grants::default());
+    assert!(!*tenant.ready().borrow());
+    let mended = bench.reloaded(&second()).await;
+    assert_eq!(tenant.exchange(&mended).await.unwrap(), Exchanged::Replaced);
+    tenant.write(batch(1, b"spans")).await.unwrap();
 }
 
 #[tokio::test]
