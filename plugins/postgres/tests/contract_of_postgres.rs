@@ -486,7 +486,10 @@ fn with_tls_the_server_has_to_prove_its_name_or_only_speak_it() {
             .with("sslmode", "verify-full")
             .with("sslrootcert", &authority(name))
     };
-    for store in [verified("ca"), Store::new().with("sslmode", "require")] {
+    for (store, is_verified) in [
+        (verified("ca"), true),
+        (Store::new().with("sslmode", "require"), false),
+    ] {
         let mut plugin = store.writer();
         plugin.write(1, vec![batch([fragment(1)])]).unwrap();
         let (mut reader, again) = (store.reader(), found(&mut plugin, &Search::all(), 1));
@@ -494,11 +497,17 @@ fn with_tls_the_server_has_to_prove_its_name_or_only_speak_it() {
             (found(&mut reader, &Search::all(), 1), again),
             (vec![(1, 0)], vec![(1, 0)])
         );
-        // Under TLS the password may be sent as it is.
+        // The password may be sent as it is to a server that is known, and to no other.
         for method in ["md5", "plain"] {
             let other = store.clone().with("user", method).with("schema", method);
-            let services = other.with("database", "larder").writer().services();
-            assert_eq!(services, Ok(Vec::new()), "{method}");
+            let other = other.with("database", "larder");
+            if is_verified {
+                let services = other.writer().services();
+                assert_eq!(services, Ok(Vec::new()), "{method}");
+            } else {
+                let told = refusal(&other);
+                assert!(told.contains("verify-full"), "{method}: {told}");
+            }
         }
     }
     let told = refusal(&verified("other"));
