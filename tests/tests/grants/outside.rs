@@ -102,10 +102,17 @@ async fn a_purge_reaches_what_is_outside() {
     assert_eq!(peer.lines(), ["purge acme"]);
     assert_eq!(client.services().await.unwrap(), [""; 0]);
     drop(larder);
+    // Where there is one tenant, it stays.
+    let larder = options()
+        .environment("LARDER_TENANCY_ENABLED", "false")
+        .start();
+    assert_eq!(larder.post("/purge").status, 200);
+    assert_eq!(peer.lines(), ["purge acme", "purge default"]);
+    drop(larder);
     // Another host has never seen the tenant, whose data may be there all the same.
     let larder = options().start();
     assert_eq!(larder.post("/purge?tenant=acme").status, 200);
-    assert_eq!(peer.lines(), ["purge acme", "purge acme"]);
+    assert_eq!(peer.lines(), ["purge acme", "purge default", "purge acme"]);
 }
 
 #[tokio::test]

@@ -77,8 +77,11 @@ impl Tenants {
         if components.any(|component| component.reaches_out())
             && let Some(plugin) = self.enter(slot).await.map_err(failed)?
         {
-            // Only the plugin can delete what it keeps elsewhere.
+            // Only the plugin can delete what it keeps elsewhere, and the rest goes with it.
             plugin.purge().await.map_err(failed)?;
+            drop(plugin);
+            self.remove(slot).await.map_err(failed)?;
+            return Ok(());
         }
         if self.remove(slot).await.map_err(failed)? {
             return Ok(());
