@@ -1,6 +1,6 @@
 //! Settings, and the sizes of the parts.
 
-use larder_plugin::settings::Settings;
+use larder_plugin::settings::{Settings, parse_duration};
 use larder_plugin::{Environment, Error};
 
 const SETTINGS: &[&str] = &["retention", "max_bytes"];
@@ -83,7 +83,7 @@ impl Limits {
         let cache = (limit / 8).min(limit - RESERVE).clamp(MIN_CACHE, MAX_CACHE);
         let retention = match settings.text("retention") {
             None => DEFAULT_RETENTION,
-            Some(text) => parse_duration(text).ok_or_else(|| {
+            Some(text) => parse_retention(text).ok_or_else(|| {
                 Error::InvalidArgument(format!(
                     "invalid setting `retention`: {text:?} is not a time of at least 24s, such as 168h"
                 ))
@@ -113,26 +113,9 @@ impl Limits {
     }
 }
 
-/// Parses `90s`, `15m`, `168h`, `7d`, or several of them: `1h30m`.
-fn parse_duration(text: &str) -> Option<u64> {
-    let mut rest = text.trim();
-    let mut sum = 0_u64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let mut letters = after.chars();
-        let unit = match letters.next()? {
-            's' => SECOND,
-            'm' => 60 * SECOND,
-            'h' => 3600 * SECOND,
-            'd' => 86_400 * SECOND,
-            _ => return None,
-        };
-        let part = number.parse::<u64>().ok()?.checked_mul(unit)?;
-        sum = sum.checked_add(part)?;
-        rest = letters.as_str().trim_start();
-    }
-    (sum >= BUCKETS * SECOND).then_some(sum)
+/// Parses a retention, nanoseconds: a time that is long enough for its buckets.
+fn parse_retention(text: &str) -> Option<u64> {
+    parse_duration(text).filter(|it| *it >= BUCKETS * SECOND)
 }
 
 // === impl Shape ===
@@ -185,10 +168,10 @@ mod tests {
             ("7d", 604_800),
             ("1h 30m", 5400),
         ] {
-            assert_eq!(parse_duration(text), Some(seconds * SECOND), "{text}");
+            assert_eq!(parse_retention(text), Some(seconds * SECOND), "{text}");
         }
         for text in ["", "1", "h", "-1h", "1w", "23s", "1.5h", "99999999999999d"] {
-            assert_eq!(parse_duration(text), None, "{text}");
+            assert_eq!(parse_retention(text), None, "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_plugin::settings::Settings;
+use larder_plugin::settings::{Settings, parse_duration};
 use larder_plugin::{Environment, Error};
 
 const NAMES: &[&str] = &[
@@ -199,31 +199,6 @@ fn duration(settings: &Settings<'_>, name: &str) -> Result<Option<u64>, Error> {
         parsed.ok_or_else(|| invalid(name, text, "no time, such as 8s or 168h"))
     };
     settings.text(name).map(parse).transpose()
-}
-
-/// Parses `90s`, `15m`, `168h`, `7d`, or several of them: `1h30m`. Nanoseconds.
-fn parse_duration(text: &str) -> Option<u64> {
-    let mut rest = text.trim();
-    let mut sum = 0_u64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let mut letters = after.chars();
-        let unit = match letters.next()? {
-            's' => SECOND,
-            'm' => 60 * SECOND,
-            'h' => 3600 * SECOND,
-            'd' => 86_400 * SECOND,
-            _ => return None,
-        };
-        let part = number.parse::<u64>().ok()?.checked_mul(unit)?;
-        sum = sum.checked_add(part)?;
-        rest = letters.as_str().trim_start();
-    }
-    Some(sum)
 }
 
 #[cfg(test)]

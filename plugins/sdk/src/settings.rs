@@ -13,6 +13,9 @@
 
 use crate::{Environment, Error, Setting};
 
+/// Nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
 /// The settings of an environment, checked against the names that the plugin knows.
 #[derive(Debug)]
 pub struct Settings<'a> {
@@ -89,6 +92,31 @@ impl<'a> Settings<'a> {
             unknown.name
         )))
     }
+}
+
+/// Parses a time: `90s`, `15m`, `168h`, `7d`, or several of them: `1h30m`. Nanoseconds; `None` for anything else.
+pub fn parse_duration(text: &str) -> Option<u64> {
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    let mut sum = 0_u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let mut letters = after.chars();
+        let unit = match letters.next()? {
+            's' => SECOND,
+            'm' => 60 * SECOND,
+            'h' => 3600 * SECOND,
+            'd' => 86_400 * SECOND,
+            _ => return None,
+        };
+        let part = number.parse::<u64>().ok()?.checked_mul(unit)?;
+        sum = sum.checked_add(part)?;
+        rest = letters.as_str().trim_start();
+    }
+    Some(sum)
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {
