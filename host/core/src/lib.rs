@@ -1,5 +1,5 @@
 //! Shared by all parts of a running server: the [`clock`] of retention, [`fair`] scheduling of tenants, values and limits that a reload
-//! changes, values that a start opens, [`observers`] beside each other, [`quotas`] of tenants, and [`telemetry`].
+//! changes, values that a start opens, [`observers`] beside each other, [`quotas`] of tenants, [`telemetry`], and [`text`] for people.
 //!
 //! Architecture invariant: knows no wire protocol, no sandbox and no kv driver.
 
@@ -17,6 +17,7 @@ mod stores;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod text;
 
 pub use live::Live;
 pub use opening::{NotOpen, Opening};

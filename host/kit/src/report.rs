@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use larder_core::telemetry::Chain;
+use larder_core::text::printable;
 use larder_runtime::plugin::{Error, Instancing, Source, Status};
 use serde::Serialize;
 
@@ -138,11 +139,8 @@ impl Report {
 
     /// The first line of a report for people.
     pub fn head(&self) -> String {
-        let instancing = match self.instancing {
-            Some(Instancing::Exclusive) => "exclusive",
-            Some(Instancing::Replicated) => "replicated",
-            None => "not loaded",
-        };
+        let instancing = self.instancing.map(|it| it.to_string());
+        let instancing = instancing.as_deref().unwrap_or("not loaded");
         format!(
             "{} {}, {instancing}, for larder:storage@{}: loaded in {}\n",
             self.plugin,
@@ -253,18 +251,6 @@ fn told(story: &Story) -> String {
         let _ = writeln!(text, "        {step}");
     }
     text
-}
-
-/// A text whose control characters do nothing to a terminal.
-fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    text.chars().map(shown).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use larder_core::text::printable;
 use larder_runtime::plugin::Instancing;
 use serde::Serialize;
 
@@ -187,13 +188,9 @@ impl Report {
 
     /// The first line for people.
     pub fn head(&self) -> String {
-        let instancing = match self.instancing {
-            Instancing::Exclusive => "exclusive",
-            Instancing::Replicated => "replicated",
-        };
         format!(
-            "{} {}, {instancing}, for larder:storage@{}, beside the bundled memory {}\n",
-            self.plugin, self.version, self.contract, self.memory_version
+            "{} {}, {}, for larder:storage@{}, beside the bundled memory {}\n",
+            self.plugin, self.version, self.instancing, self.contract, self.memory_version
         )
     }
 
@@ -285,16 +282,4 @@ impl Both {
         let ratio = self.ratio.map_or_else(|| "-".to_owned(), shown);
         [shown(self.plugin), shown(self.memory), ratio]
     }
-}
-
-/// A text whose control characters do nothing to a terminal.
-fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    text.chars().map(shown).collect()
 }

@@ -1,5 +1,7 @@
 //! The answer of `/plugin`.
 
+use std::fmt;
+
 use larder_model::storage::Statistics;
 use serde::{Serialize, Serializer};
 
@@ -64,6 +66,16 @@ pub enum Instancing {
     Exclusive,
     /// In kv: one writer, and readers beside it.
     Replicated,
+}
+
+impl fmt::Display for Instancing {
+    /// As the contract names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Replicated => "replicated",
+        })
+    }
 }
 
 /// The state of a plugin.

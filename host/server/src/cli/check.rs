@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use larder_core::text::printable;
 use larder_runtime::plugin::Checkup;
 use larder_store::embedded::{CheckSummary, Damage, EmbeddedDriver, Orphan};
 use larder_store::{Driver, TenantUsage};
@@ -193,19 +194,6 @@ fn check_plugin(
         .summarise(&config.data_dir, to)
         .context("cannot print")?;
     Ok(total.damaged == 0)
-}
-
-/// A plugin's text on one line, with control characters escaped.
-pub(super) fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }
 
 impl Total {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use larder_core::text::printable;
 use larder_ingest::{Ingest, Limits};
 use larder_model::storage::{Batch, Remade};
 use larder_runtime::plugin::{Checkup, Repair, Runtime, forget_derived};
@@ -14,7 +15,7 @@ use larder_runtime::tenants;
 use larder_store::embedded::{Damage, EmbeddedDriver};
 use larder_store::{Driver, HOST_PREFIX, OverlayDriver};
 
-use super::check::{self, Total, check_values, no_store, printable};
+use super::check::{self, Total, check_values, no_store};
 use crate::config::Config;
 use crate::server;
 

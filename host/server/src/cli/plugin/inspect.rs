@@ -31,9 +31,9 @@ pub(in super::super) fn inspect(plugin: &str, given: Given, config: &Config) -> 
 }
 
 fn describe(status: &Status, to: &mut impl Write) -> std::io::Result<()> {
-    let instancing = match status.instancing {
-        Instancing::Exclusive => "exclusive: what is stored lives in its memory",
-        Instancing::Replicated => "replicated: what is stored lives in kv",
+    let lives_in = match status.instancing {
+        Instancing::Exclusive => "its memory",
+        Instancing::Replicated => "kv",
     };
     writeln!(to, "plugin      {} {}", status.name, status.version)?;
     writeln!(to, "source      {}", status.source)?;
@@ -43,7 +43,11 @@ fn describe(status: &Status, to: &mut impl Write) -> std::io::Result<()> {
         "contract    larder:storage@{}",
         status.contract.as_str()
     )?;
-    writeln!(to, "instancing  {instancing}")?;
+    let instancing = status.instancing;
+    writeln!(
+        to,
+        "instancing  {instancing}: what is stored lives in {lives_in}"
+    )?;
     writeln!(to, "size        {} bytes", status.size)?;
     writeln!(to, "memory      {} bytes once started", status.memory_used)?;
     for (head, names) in [("exports", &status.exports), ("imports", &status.imports)] {
