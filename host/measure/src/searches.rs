@@ -25,17 +25,6 @@ use crate::numbers::{median, millis, whole};
 use crate::report::{Both, Pair, SearchFigures};
 use crate::spent::{Spent, spent};
 
-/// Budgets that no search here exceeds.
-const LIMITS: Limits = Limits {
-    default_depth: 100,
-    max_depth: 10_000,
-    timeout: Duration::from_mins(1),
-    dependencies_timeout: Duration::from_mins(1),
-    judged_spans: u64::MAX,
-    read_bytes: u64::MAX,
-    max_message_bytes: 16 << 20,
-    pagination: false,
-};
 /// Rounds in which each plugin answers each search.
 const ROUNDS: usize = 5;
 /// A search is asked again in its round until it has taken so much processor time,
@@ -234,7 +223,7 @@ impl Asked {
     async fn ask(&self, search: &Search) -> Result<Messages, Error> {
         self.held.refresh().await?;
         let storage = Arc::clone(&self.held);
-        let searcher = Searcher::new(storage, LIMITS, Arc::clone(&self.metrics));
+        let searcher = Searcher::new(storage, Limits::OF_BENCHMARKS, Arc::clone(&self.metrics));
         let asked = search.asks.ask(&searcher).await;
         asked.map_err(|error| self.failed(search, &error))
     }

@@ -106,6 +106,22 @@ pub struct Limits {
     pub pagination: bool,
 }
 
+// === impl Limits ===
+
+impl Limits {
+    /// Limits that no query of a benchmark reaches.
+    pub const OF_BENCHMARKS: Self = Self {
+        default_depth: 100,
+        max_depth: 10_000,
+        timeout: Duration::from_mins(1),
+        dependencies_timeout: Duration::from_mins(1),
+        judged_spans: u64::MAX,
+        read_bytes: u64::MAX,
+        max_message_bytes: 16 << 20,
+        pagination: false,
+    };
+}
+
 /// The kind of a query, which decides how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryKind {

@@ -26,7 +26,7 @@ use cpu_time::ProcessTime;
 use larder_core::telemetry::Metrics;
 use larder_ingest::Ingest;
 use larder_oracle::corpus::Corpus;
-use larder_search::Searcher;
+use larder_search::{Limits, Searcher};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 use xxhash_rust::xxh3::xxh3_64;
@@ -147,7 +147,7 @@ fn alone(plugin: Plugin, form: &str, spans: u64, with_searches: bool) -> Result<
         if !with_searches {
             return Ok(round);
         }
-        let searcher = Searcher::new(storage, searches::LIMITS, Arc::new(Metrics::new()));
+        let searcher = Searcher::new(storage, Limits::OF_BENCHMARKS, Arc::new(Metrics::new()));
         for search in searches::searches(&corpus) {
             round
                 .answers

@@ -15,9 +15,8 @@ use larder_model::storage::{Part, Piece};
 use larder_oracle::Query;
 use larder_oracle::corpus::{Corpus, operation_name, service_name, user_name};
 use larder_oracle::filter::{attr_at, gt, int};
-use larder_search::Prepared;
+use larder_search::{Limits, Prepared};
 
-use support::searches::LIMITS;
 use support::stored::{self, REQUEST_SPANS};
 
 /// Spans that are judged together.
@@ -59,17 +58,19 @@ fn plan(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
     // Budget: 2.7 us a query.
     group.bench_function("service, operation and two attributes", |bencher| {
-        bencher.iter(|| Prepared::new(black_box(legacy.0.clone()), &LIMITS).unwrap());
+        bencher
+            .iter(|| Prepared::new(black_box(legacy.0.clone()), &Limits::OF_BENCHMARKS).unwrap());
     });
     // Budget: 0.8 us a query.
     group.bench_function("filter", |bencher| {
-        bencher.iter(|| Prepared::new(black_box(filtered.0.clone()), &LIMITS).unwrap());
+        bencher
+            .iter(|| Prepared::new(black_box(filtered.0.clone()), &Limits::OF_BENCHMARKS).unwrap());
     });
     group.finish();
 }
 
 fn judge(criterion: &mut Criterion, name: &str, query: Query, part: Part) {
-    let prepared = Prepared::new(query.0, &LIMITS).unwrap();
+    let prepared = Prepared::new(query.0, &Limits::OF_BENCHMARKS).unwrap();
     assert_eq!(prepared.part(), part);
     let pieces = pieces(part);
     let mut group = criterion.benchmark_group("judge");

@@ -1,7 +1,5 @@
 //! Searches of each kind over the data of the benches, and their answers as bytes.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use futures_util::TryStreamExt as _;
 use larder_oracle::Query;
@@ -10,20 +8,8 @@ use larder_oracle::filter::{attr_at, regex};
 use larder_proto::storage::v2::{
     FindTraceSummariesResponse, GetTraceParams, GetTracesRequest, TraceQueryParameters,
 };
-use larder_search::{Limits, Searcher};
+use larder_search::Searcher;
 use prost::Message as _;
-
-/// Budgets that no search of the benches exceeds.
-pub(crate) const LIMITS: Limits = Limits {
-    default_depth: 100,
-    max_depth: 10_000,
-    timeout: Duration::from_mins(1),
-    dependencies_timeout: Duration::from_mins(1),
-    judged_spans: u64::MAX,
-    read_bytes: u64::MAX,
-    max_message_bytes: 16 << 20,
-    pagination: false,
-};
 
 /// One search.
 pub(crate) struct Search {
