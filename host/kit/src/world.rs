@@ -9,10 +9,11 @@ use larder_plugin::testing::{Breach, Called, answered, raised};
 use larder_runtime::plugin::{
     Component, Direct, Error, Host, Instancing, LoadChecks, Place, PluginConfig, Runtime,
 };
-use larder_store::{Driver as _, MemoryDriver};
+use larder_store::{Claim, Driver as _, MemoryDriver, Namespace};
 use parking_lot::Mutex;
 
 use crate::convert::called;
+use crate::faults::Faulty;
 use crate::notes::Notes;
 use crate::sandboxed::Sandboxed;
 
@@ -109,6 +110,14 @@ impl World {
         Ok(place)
     }
 
+    /// As [`World::place`], with a store that fails when it is told to.
+    pub(crate) fn faulty_place(&self) -> Result<(Arc<Faulty>, Place), Breach> {
+        let place = self.place()?;
+        let faulty = Arc::new(Faulty::new(place.namespace));
+        let namespace = Arc::clone(&faulty) as Arc<dyn Namespace>;
+        Ok((faulty, Place { namespace, ..place }))
+    }
+
     /// True if the plugin is granted connections.
     pub(crate) fn reaches_out(&self) -> bool {
         self.component.config().grants.reaches_out()
@@ -130,9 +139,7 @@ impl World {
     /// Calls `purge` of a writer that is opened for it.
     pub(crate) fn purge(&self, place: &Place) -> Called<()> {
         self.block_on(async {
-            let id = MemoryDriver::new().writer_id();
-            let claim = place.namespace.claim(&id);
-            let claim = claim.await.map_err(|error| store(&error))?;
+            let claim = claim(place).await?;
             let opened = Direct::open(&self.component, place, Some(&claim)).await;
             let mut writer = match called("open", opened, |instance| instance)? {
                 Ok(writer) => writer,
@@ -155,11 +162,7 @@ impl World {
     /// Opens the plugin as configured to repair a store, on which no other instance is called meanwhile.
     pub(crate) fn open_repairer(&self, place: &Place) -> Called<Direct> {
         self.block_on(async {
-            let claim = place
-                .namespace
-                .claim(&MemoryDriver::new().writer_id())
-                .await;
-            let claim = claim.map_err(|error| store(&error))?;
+            let claim = claim(place).await?;
             let opened = Direct::open_repairer(&self.component, place, &claim).await;
             called("open", opened, |instance| instance)
         })
@@ -172,11 +175,7 @@ impl World {
         config.limits.memory = opening.memory.unwrap_or(config.limits.memory);
         let component = self.component.with(config);
         let opened = self.block_on(async {
-            let claim = place
-                .namespace
-                .claim(&MemoryDriver::new().writer_id())
-                .await;
-            let claim = claim.map_err(|error| store(&error))?;
+            let claim = claim(&place).await?;
             let open = async |claim| {
                 let opened = Direct::open(&component, &place, claim).await;
                 called("open", opened, |instance| instance)
@@ -196,6 +195,13 @@ impl World {
         })?;
         Ok(opened.map(|instances| Sandboxed::new(self, place, instances)))
     }
+}
+
+/// A writer's claim of a store, which fences the one before.
+async fn claim(place: &Place) -> Result<Claim, Breach> {
+    let id = MemoryDriver::new().writer_id();
+    let claimed = place.namespace.claim(&id).await;
+    claimed.map_err(|error| store(&error))
 }
 
 /// The kit's own store has failed, which it does not.

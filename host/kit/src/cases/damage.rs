@@ -112,12 +112,7 @@ fn cannot(world: &World) -> Option<String> {
 
 /// A store with fragments of every age, and what they are.
 fn written(world: &World) -> Result<(Arc<Faulty>, Checker<Sandboxed<'_>>), Breach> {
-    let place = world.place()?;
-    let faulty = Arc::new(Faulty::new(Arc::clone(&place.namespace)));
-    let place = Place {
-        namespace: Arc::clone(&faulty) as _,
-        ..place
-    };
+    let (faulty, place) = world.faulty_place()?;
     let mut checker = Checker::new(world.open_in(place)?);
     for round in 0..ROUNDS {
         let fragments = (1..=TRACES).map(|id| one_of_many(id, round));

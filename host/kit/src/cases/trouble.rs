@@ -1,17 +1,15 @@
 //! Time that goes by, a store that fails, and a host that is gone for good.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use larder_plugin::testing::kv::Fault;
 use larder_plugin::testing::{
     Breach, Subject, answered, batch, find_all, fragment, raised, read_all,
 };
 use larder_plugin::{Part, Search, TraceId, Wanted};
-use larder_runtime::plugin::Place;
 
 use super::{Passed, Tried};
-use crate::faults::{ALL, Faulty};
+use crate::faults::ALL;
 use crate::sandboxed::Sandboxed;
 use crate::world::World;
 
@@ -104,12 +102,7 @@ pub(super) fn retire(world: &World) -> Tried {
 
 /// Returns false once there are fewer changes than that.
 fn fault_at(world: &World, fault: Fault, after: usize) -> Result<bool, Breach> {
-    let place = world.place()?;
-    let faulty = Arc::new(Faulty::new(Arc::clone(&place.namespace)));
-    let place = Place {
-        namespace: Arc::clone(&faulty) as _,
-        ..place
-    };
+    let (faulty, place) = world.faulty_place()?;
     let mut subject = world.open_in(place)?;
     let write = |subject: &mut Sandboxed<'_>, now: u64| {
         let built = |it: u128| {
