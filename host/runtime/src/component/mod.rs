@@ -11,19 +11,21 @@ mod offline;
 mod repair;
 mod source;
 mod status;
+mod trial;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use larder_core::telemetry::{Metrics, PluginLabels};
 use larder_model::storage::{Observers, Statistics};
-use larder_store::{self as kv, Claim, Driver as _, MemoryDriver, Namespace};
+use larder_store as kv;
 
 use self::load::Loaded;
+use self::trial::Trial;
 use crate::instance::Plugin;
 use crate::instance::starter::{self, OpenError, Starter};
 use crate::sandbox::contract::{ContractVersion, Identity, Info, Role};
-use crate::sandbox::guest::{Failure, Gauge, Granted, Instance, InstanceConfig, KvAccess};
+use crate::sandbox::guest::{Failure, Gauge, Granted, InstanceConfig};
 use crate::sandbox::network::Network;
 use crate::sandbox::{GuestError, Runtime, RuntimeConfig, refusal};
 
@@ -396,39 +398,6 @@ fn instance_config(
         clock: Arc::clone(runtime.clock()),
         instances: Arc::clone(runtime.instances()),
         granted: Granted::nothing(),
-    }
-}
-
-/// An instance on an empty store of its own, which is dropped with it.
-struct Trial {
-    instance: Instance,
-    namespace: Arc<dyn Namespace>,
-    /// The id that the instance is opened with as a writer.
-    writer: String,
-}
-
-// === impl Trial ===
-
-impl Trial {
-    /// Starts an instance that can be described. It cannot write before [`Trial::claim`].
-    async fn start(config: &InstanceConfig) -> Result<Self, OpenError> {
-        let driver = MemoryDriver::new();
-        let namespace = driver.open("").await.map_err(OpenError::Kv)?;
-        let kv = KvAccess::new(Arc::clone(&namespace), None);
-        let started = Instance::start(config, kv).await;
-        Ok(Self {
-            instance: started.map_err(OpenError::Failed)?,
-            namespace,
-            writer: driver.writer_id(),
-        })
-    }
-
-    /// Lets the instance write.
-    async fn claim(&mut self) -> Result<Claim, OpenError> {
-        let claimed = self.namespace.claim(&self.writer).await;
-        let claim = claimed.map_err(OpenError::Kv)?;
-        self.instance.grant(claim.clone());
-        Ok(claim)
     }
 }
 
