@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use larder_tests::http;
 use larder_tests::otlp::{service, span};
 use tonic::Code;
 
@@ -71,10 +72,12 @@ async fn check_a_silent_server(waiting: impl Fn(SocketAddr) -> String) {
     let client = larder.client().await;
     let waits = waiting(silent.address);
     let ended = || {
-        let series = "larder_plugin_restarts_total{tenant=\"default\",plugin=\"reaching\",error_type=\"network\"} ";
-        let metrics = larder.metrics();
-        let line = metrics.lines().find_map(|line| line.strip_prefix(series));
-        line.map_or(0, |count| count.parse::<u32>().unwrap())
+        let labels = [
+            "tenant=\"default\"",
+            "plugin=\"reaching\"",
+            "error_type=\"network\"",
+        ];
+        http::count(&larder.metrics(), "larder_plugin_restarts_total", &labels)
     };
     // A batch that fails three calls by itself is to blame.
     while ended() < 5 {

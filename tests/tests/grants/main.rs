@@ -15,6 +15,7 @@ mod outside;
 mod peer;
 mod tcp;
 
+use larder_tests::http as admin;
 use larder_tests::otlp::{service, span};
 use larder_tests::{Client, Larder, Options, Plugin};
 
@@ -47,10 +48,8 @@ fn assert_failed(outcome: &str, attempt: &str) {
 
 /// How often the guest was refused something for this reason.
 fn refused(larder: &Larder, reason: &str) -> u64 {
-    let series = format!(
-        "larder_plugin_connections_refused_total{{tenant=\"default\",plugin=\"reaching\",reason=\"{reason}\"}} "
-    );
-    let metrics = larder.metrics();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&*series));
-    line.map_or(0, |count| count.parse().unwrap())
+    let reason = format!("reason=\"{reason}\"");
+    let labels = ["tenant=\"default\"", "plugin=\"reaching\"", &reason];
+    let name = "larder_plugin_connections_refused_total";
+    admin::count(&larder.metrics(), name, &labels)
 }

@@ -48,7 +48,7 @@ fn answer(stream: &mut (impl Read + Write), lines: &Mutex<Vec<String>>, answer: 
 impl Peer {
     /// Answers each line with itself.
     pub(crate) fn echoing() -> Self {
-        Self::start("127.0.0.1:0", |mut stream, lines| {
+        Self::start(|mut stream, lines| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut line = String::new();
             while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
@@ -64,7 +64,7 @@ impl Peer {
 
     /// Takes connections, reads, and never answers.
     pub(crate) fn silent() -> Self {
-        Self::start("127.0.0.1:0", |mut stream, _| {
+        Self::start(|mut stream, _| {
             let mut block = vec![0; 65536];
             while stream.read(&mut block).is_ok_and(|read| read > 0) {}
         })
@@ -72,12 +72,7 @@ impl Peer {
 
     /// Sends without end.
     pub(crate) fn endless() -> Self {
-        Self::start(
-            "127.0.0.1:0",
-            |mut stream, _| {
-                while stream.write_all(&[7; 4096]).is_ok() {}
-            },
-        )
+        Self::start(|mut stream, _| while stream.write_all(&[7; 4096]).is_ok() {})
     }
 
     /// Answers each HTTP request with this head and body; its first line is kept, and its `host` header.
@@ -86,7 +81,7 @@ impl Peer {
         let answered = format!(
             "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
         );
-        Self::start("127.0.0.1:0", move |mut stream, lines| {
+        Self::start(move |mut stream, lines| {
             answer(&mut stream, lines, &answered);
         })
     }
@@ -106,7 +101,7 @@ impl Peer {
         let secret = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = config.with_single_cert(vec![certificate.der().clone()], secret);
         let config = Arc::new(config.unwrap());
-        let peer = Self::start("127.0.0.1:0", move |stream, lines| {
+        let peer = Self::start(move |stream, lines| {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream);
             answer(
@@ -121,11 +116,8 @@ impl Peer {
         }
     }
 
-    fn start(
-        at: &str,
-        serve: impl Fn(TcpStream, &Mutex<Vec<String>>) + Clone + Send + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind(at).unwrap();
+    fn start(serve: impl Fn(TcpStream, &Mutex<Vec<String>>) + Clone + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let heard = Arc::clone(&lines);

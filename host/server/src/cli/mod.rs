@@ -413,16 +413,18 @@ impl Options {
 
 /// The kind of a grant, and what is granted.
 fn grant(text: &str) -> Result<(&'static str, String), String> {
-    let (kind, what) = text.split_once('=').unwrap_or((text, "true"));
-    match ["clock", "env", "http", "tcp"]
-        .into_iter()
-        .find(|it| *it == kind)
-    {
-        Some("clock") if what != "true" => {}
-        Some(kind) if kind == "clock" || text != kind => return Ok((kind, what.to_owned())),
-        _ => {}
-    }
-    Err("expected tcp=HOST:PORT, http=HOST:PORT, env=NAME or clock".to_owned())
+    let (kind, what) = match text.split_once('=') {
+        Some((kind, what)) => (kind, Some(what)),
+        None => (text, None),
+    };
+    let kind = match (kind, what) {
+        ("clock", None | Some("true")) => "clock",
+        ("env", Some(_)) => "env",
+        ("http", Some(_)) => "http",
+        ("tcp", Some(_)) => "tcp",
+        _ => return Err("expected tcp=HOST:PORT, http=HOST:PORT, env=NAME or clock".to_owned()),
+    };
+    Ok((kind, what.unwrap_or("true").to_owned()))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
