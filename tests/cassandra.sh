@@ -27,9 +27,9 @@ readonly NODES=${NODES:-1}
 
 # Prints a Java of 17 or 11; Cassandra 5.0 runs on no other.
 java_of_cassandra() {
-    local java
+    local java told
     for java in "${JAVA_HOME:-/nowhere}/bin/java" "$(command -v java || true)" /usr/lib/jvm/*/bin/java; do
-        if [[ -x $java ]] && "$java" -version 2>&1 | head -n 1 | grep -qE '"(17|11)[."]'; then
+        if [[ -x $java ]] && told=$("$java" -version 2>&1) && [[ $told =~ \"(17|11)[.\"] ]]; then
             echo "$java"
             return
         fi
@@ -131,7 +131,7 @@ logs() {
 pid_of() {
     local pid
     pid=$(cat "$LARDER_TEST_CASSANDRA_FOLDER/$1/pid" 2>/dev/null) || return 0
-    if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$LARDER_TEST_CASSANDRA_FOLDER/$1/"; then
+    if [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"$LARDER_TEST_CASSANDRA_FOLDER/$1/"* ]]; then
         echo "$pid"
     fi
 }

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 source tests/debian.sh
 
 library() {
-    find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1
+    find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 -print -quit 2>/dev/null
 }
 
 if [[ -z $(library) ]]; then

@@ -105,7 +105,8 @@ if (($# == 0)); then
     number=8
     for proxy in haproxy nginx; do
         start_proxy "$proxy" "$NETWORK.$number"
-        "$proxy" -v 2>&1 | head -n 1
+        version=$("$proxy" -v 2>&1)
+        echo "${version%%$'\n'*}"
         cargo test --locked --test proxy -- --nocapture
         number=$((number + 1))
     done
