@@ -120,7 +120,8 @@ impl Instance {
         let mut store = Store::new(config.component.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.epoch_deadline_callback(|store| at_tick(store.data()));
+        let clock = Arc::clone(&config.clock);
+        store.epoch_deadline_callback(move |store| at_tick(store.data(), &clock));
         let counted = config.instances.count();
         let _running = config.clock.running();
         begin(&mut store, config.timeout);
@@ -299,17 +300,20 @@ impl Instance {
 /// Sets the deadline of the call that follows.
 fn begin(store: &mut Store<GuestState>, timeout: Duration) {
     let state = store.data_mut();
-    state.deadline = Instant::now() + timeout;
+    state.begun = Instant::now();
+    state.deadline = state.begun + timeout;
     state.limiter.forget_refusal();
     state.network().begin_call();
     store.set_epoch_deadline(1);
 }
 
 /// Runs in the guest at each tick of the clock: lets other tasks run, or ends the call if its deadline has passed.
-fn at_tick(state: &GuestState) -> wasmtime::Result<UpdateDeadline> {
-    if Instant::now() >= state.deadline {
+fn at_tick(state: &GuestState, clock: &Clock) -> wasmtime::Result<UpdateDeadline> {
+    let now = Instant::now();
+    if now >= state.deadline {
         return Err(wasmtime::Error::new(DeadlineExceeded { is_waiting: false }));
     }
+    clock.interrupted(state.begun, now);
     // Unlike `Yield`, this also lets the executor poll its sockets and timers.
     let other_tasks = Box::pin(tokio::task::yield_now());
     Ok(UpdateDeadline::YieldCustom(1, other_tasks))

@@ -30,6 +30,8 @@ pub(crate) struct GuestState {
     pub(crate) kv: KvAccess,
     /// The running call is ended after this.
     pub(super) deadline: Instant,
+    /// When the current call began.
+    pub(super) begun: Instant,
     wasi: WasiCtx,
     table: ResourceTable,
     http: WasiHttpCtx,
@@ -101,6 +103,7 @@ impl GuestState {
             output,
             kv,
             deadline: Instant::now(),
+            begun: Instant::now(),
             wasi: wasi.build(),
             table,
             http,
