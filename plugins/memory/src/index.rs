@@ -76,6 +76,7 @@ impl OpenIndex {
     }
 
     /// Appends the terms of one more fragment.
+    #[inline(never)]
     pub(crate) fn push(&mut self, terms: &[Term]) {
         self.terms.extend(terms.iter().map(|term| short(*term)));
         #[expect(clippy::cast_possible_truncation, reason = "memory holds fewer")]
@@ -105,6 +106,7 @@ impl OpenIndex {
 
 impl SealedIndex {
     /// Sorts the terms of `open`; `order` lists the fragments by rank.
+    #[inline(never)]
     pub(crate) fn new(open: &OpenIndex, order: Vec<u16>, scratch: &mut Scratch) -> Self {
         let keys = &mut scratch.keys;
         keys.clear();
@@ -114,28 +116,37 @@ impl SealedIndex {
             keys.extend(terms.iter().map(|it| u64::from(*it) << RANK_BITS | rank));
         }
         sort_by_term(keys, &mut scratch.spare);
-        keys.dedup();
-
-        let same_term = |a: &u64, b: &u64| a >> RANK_BITS == b >> RANK_BITS;
-        let distinct = keys.chunk_by(same_term).count();
+        let (pairs, distinct) = distinct(keys);
         let mut sealed = Self {
             order,
-            terms: Vec::with_capacity(distinct),
-            ends: Vec::with_capacity(distinct),
-            ranks: Vec::with_capacity(keys.len()),
+            terms: vec![0; distinct],
+            ends: vec![0; distinct],
+            ranks: vec![0; pairs],
         };
-        for list in keys.chunk_by(same_term) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a key is 32 bits of term and 16 bits of rank, and memory holds fewer than 2^32"
-            )]
-            {
-                sealed.terms.push((list[0] >> RANK_BITS) as u32);
-                sealed.ranks.extend(list.iter().map(|key| *key as u16));
-                sealed.ends.push(sealed.ranks.len() as u32);
-            }
-        }
+        sealed.fill(keys);
         sealed
+    }
+
+    /// Fills the lists from all keys, sorted. Stores for each key, and moves on by whether it is new: no jump that could be predicted wrongly.
+    #[inline(never)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a key is 32 bits of term and 16 bits of rank, and memory holds fewer than 2^32"
+    )]
+    fn fill(&mut self, keys: &[u64]) {
+        let (terms, ends, ranks) = (&mut self.terms, &mut self.ends, &mut self.ranks);
+        let Some(first) = keys.first() else {
+            return;
+        };
+        let (mut before, mut term, mut pair) = (*first, 0, 0);
+        for key in keys {
+            term += usize::from(key >> RANK_BITS != before >> RANK_BITS);
+            pair += usize::from(*key != before);
+            before = *key;
+            terms[term] = (key >> RANK_BITS) as u32;
+            ranks[pair] = *key as u16;
+            ends[term] = pair as u32 + 1;
+        }
     }
 
     /// Returns the most memory that [`SealedIndex::new`] may take for `open`, bytes.
@@ -208,18 +219,22 @@ impl Scratch {
     }
 }
 
+/// Counts the distinct keys, and the distinct terms among them; the keys are sorted.
+#[inline(never)]
+fn distinct(keys: &[u64]) -> (usize, usize) {
+    let (mut pairs, mut terms) = (usize::from(!keys.is_empty()), usize::from(!keys.is_empty()));
+    for (key, next) in keys.iter().zip(keys.iter().skip(1)) {
+        pairs += usize::from(key != next);
+        terms += usize::from(key >> RANK_BITS != next >> RANK_BITS);
+    }
+    (pairs, terms)
+}
+
 /// Sorts keys by the term in their bits 16 to 47, in three passes over 11, 11 and 10 bits, the lowest first. The sort is stable.
 fn sort_by_term(keys: &mut Vec<u64>, spare: &mut Vec<u64>) {
-    const SHIFTS: [u32; 3] = [RANK_BITS, RANK_BITS + 11, RANK_BITS + 22];
-    const BUCKETS: usize = 1 << 11;
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 11 bits")]
-    let digit = |key: u64, shift: u32| (key >> shift) as usize & (BUCKETS - 1);
-
     let mut starts = vec![[0_u32; BUCKETS]; SHIFTS.len()];
-    for key in keys.iter() {
-        for (counts, shift) in starts.iter_mut().zip(SHIFTS) {
-            counts[digit(*key, shift)] += 1;
-        }
+    if let [low, middle, high] = starts.as_mut_slice() {
+        count(keys, low, middle, high);
     }
     spare.clear();
     spare.reserve_exact(keys.len());
@@ -229,11 +244,52 @@ fn sort_by_term(keys: &mut Vec<u64>, spare: &mut Vec<u64>) {
         for start in starts.iter_mut() {
             sum += std::mem::replace(start, sum);
         }
-        for key in keys.iter() {
-            let start = &mut starts[digit(*key, shift)];
-            spare[*start as usize] = *key;
-            *start += 1;
-        }
+        scatter(keys, spare, starts, shift);
         std::mem::swap(keys, spare);
+    }
+}
+
+const SHIFTS: [u32; 3] = [RANK_BITS, RANK_BITS + 11, RANK_BITS + 22];
+const BUCKETS: usize = 1 << 11;
+
+/// Returns the digit of a key at one of `SHIFTS`.
+#[expect(clippy::cast_possible_truncation, reason = "masked to 11 bits")]
+fn digit(key: u64, shift: u32) -> usize {
+    (key >> shift) as usize & (BUCKETS - 1)
+}
+
+/// Counts the digits of all keys.
+///
+/// A function of its own, as are the other loops over every term: inside a large function the compiler of the sandbox keeps nothing in
+/// registers, and each step takes twice as long.
+#[inline(never)]
+fn count(
+    keys: &[u64],
+    low: &mut [u32; BUCKETS],
+    middle: &mut [u32; BUCKETS],
+    high: &mut [u32; BUCKETS],
+) {
+    for key in keys {
+        low[digit(*key, SHIFTS[0])] += 1;
+        middle[digit(*key, SHIFTS[1])] += 1;
+        high[digit(*key, SHIFTS[2])] += 1;
+    }
+}
+
+/// Moves each key to where its digit starts, which advances.
+#[inline(never)]
+fn scatter(keys: &[u64], to: &mut [u64], starts: &mut [u32; BUCKETS], shift: u32) {
+    let mut place = |key: u64| {
+        let start = &mut starts[digit(key, shift)];
+        to[*start as usize] = key;
+        *start += 1;
+    };
+    // By four, as each turn of a loop in the sandbox asks whether the call's time is over.
+    let (fours, rest) = keys.as_chunks::<4>();
+    for four in fours {
+        four.iter().copied().for_each(&mut place);
+    }
+    for key in rest {
+        place(*key);
     }
 }

@@ -279,6 +279,8 @@ impl IndexWriter {
         Ok(())
     }
 
+    #[cold]
+    #[inline(never)]
     fn end_terms(&mut self) -> Result<(), Error> {
         let number = self.fences.len() as u64 - 1;
         let mut value = Vec::with_capacity(self.entries.len() + self.marks.len() * 8 + 16);
@@ -294,6 +296,8 @@ impl IndexWriter {
         self.put(Kind::Terms, number, value)
     }
 
+    #[cold]
+    #[inline(never)]
     fn end_runs(&mut self) -> Result<(), Error> {
         let number = u64::from(self.runs_page);
         let mut value = Vec::with_capacity(self.runs.len() + 16);
