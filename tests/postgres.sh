@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Runs the tests that need a PostgreSQL, on a real one that this script starts and ends.
 #
-#   tests/postgres.sh              the tests of plugins/postgres, natively and in the sandbox
+#   tests/postgres.sh              the tests of plugins/postgres, natively, in the sandbox, and of two hosts over one database
 #   tests/postgres.sh COMMAND...   only that command, with a PostgreSQL
 #
 # The command finds the server in LARDER_TEST_POSTGRES (address and port). Its user `larder` may create schemas in the database `larder`,
-# `plain` and `md5` have to prove their password by these methods, and `poor` may create nothing; PGPASSWORD is the password of all. The
-# administrator is `postgres`: `tests/postgres/admin.sh SQL`. `tests/postgres/kill.sh` ends the server as a power failure does, and
-# `tests/postgres/start.sh` starts it again. PostgreSQL comes from Debian; where it is missing, and CI is set, it is installed, and without
-# CI nothing is run then.
+# and its commits may be lost with the server's memory, unless the plugin sets what it needs. `plain` and `md5` have to prove their password
+# by these methods, and `poor` may create nothing; PGPASSWORD is the password of all. The administrator is `postgres`:
+# `tests/postgres/admin.sh SQL`. `tests/postgres/kill.sh` ends the server as a power failure does, and `tests/postgres/start.sh` starts it
+# again. PostgreSQL comes from Debian; where it is missing, and CI is set, it is installed, and without CI nothing is run then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/debian.sh
@@ -81,6 +81,8 @@ tests/postgres/as_user.sh "$LARDER_TEST_POSTGRES_BIN/initdb" --pgdata "$data" --
     echo "ssl = on"
     echo "ssl_cert_file = '$LARDER_TEST_POSTGRES_FOLDER/server.pem'"
     echo "ssl_key_file = '$LARDER_TEST_POSTGRES_FOLDER/server.key'"
+    # What `synchronous_commit = off` leaves in memory stays there for so long, and is lost when the server is killed.
+    echo "wal_writer_delay = 10s"
     # 64 for each of `max_connections` is enough for a tenant's tables, and not for all those of tests that drop many at once.
     echo "max_locks_per_transaction = 256"
 } >>"$data/postgresql.conf"
@@ -111,6 +113,7 @@ begun=$SECONDS
 tests/postgres/start.sh
 tests/postgres/admin.sh "
     CREATE ROLE larder LOGIN PASSWORD '$PGPASSWORD';
+    ALTER ROLE larder SET synchronous_commit = off;
     CREATE ROLE plain LOGIN PASSWORD '$PGPASSWORD';
     CREATE ROLE poor LOGIN PASSWORD '$PGPASSWORD';
     SET password_encryption = 'md5';
@@ -146,5 +149,6 @@ if [[ $left != 0 ]]; then
     echo "the kit has left tenants behind: $left" >&2
     exit 1
 fi
+LARDER_TESTS_FILE=$plugin LARDER_TESTS_ARGUMENTS="${given[*]}" cargo test --locked --test hosts_of_postgres
 LARDER_TESTS_FILE=$plugin LARDER_TESTS_ARGUMENTS="${given[*]} --plugin-setting schema=t{unique}" \
     cargo test --locked --test semantics --test filters --test jaeger_cases --test search_property minimal -- --skip minimal_0_1

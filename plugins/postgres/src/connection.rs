@@ -25,6 +25,9 @@ use crate::settings::Config;
 
 /// The oldest server that has all that is used, as `server_version_num`.
 const OLDEST: i32 = 140_000;
+/// Begins a transaction whose commit is durable once it is answered. What the administrator has set stands, unless it is that a commit may be
+/// lost. It is looked at each time: a server can read its configuration again while a connection is open.
+pub(crate) const BEGIN: &str = "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// An open connection, with no statement on its way.
 #[derive(Debug)]

@@ -19,6 +19,8 @@ const MAX_KNOWN: usize = 200_000;
 pub(crate) struct Engine {
     config: Config,
     is_writer: bool,
+    /// False while [`Engine::open`] runs.
+    is_opened: bool,
     /// None before the first call, and after a failure.
     connection: Option<Connection>,
     /// None until it was found, or made.
@@ -46,6 +48,7 @@ impl Engine {
         let mut engine = Self {
             config: Config::new(environment, password)?,
             is_writer: matches!(environment.role, Role::Writer(_)),
+            is_opened: false,
             connection: None,
             tenant: None,
             written: Written::default(),
@@ -59,6 +62,7 @@ impl Engine {
             Err(Error::Unavailable(text)) => log::warn(&text),
             found => drop(found?),
         }
+        engine.is_opened = true;
         Ok(engine)
     }
 
@@ -153,14 +157,19 @@ impl Engine {
         done.map_err(Error::from)
     }
 
+    /// What is refused while the plugin serves may be put right on the server, such as a password: clients keep their spans meanwhile.
     fn unreached(&self, failure: Failure) -> Error {
-        match failure {
-            Failure::Lost(text) => Error::Unavailable(format!(
-                "no connection to PostgreSQL as {:?}: {text}; it is tried again with the next call",
-                self.config
-            )),
-            other => other.into(),
-        }
+        let text = match failure {
+            Failure::Lost(text) => text,
+            other => match other.into() {
+                Error::InvalidArgument(text) if self.is_opened => text,
+                error => return error,
+            },
+        };
+        Error::Unavailable(format!(
+            "no connection to PostgreSQL as {:?}: {text}; it is tried again with the next call",
+            self.config
+        ))
     }
 }
 

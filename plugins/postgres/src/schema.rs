@@ -6,7 +6,7 @@
 use larder_plugin::{Error, log};
 use sha2::{Digest as _, Sha256};
 
-use crate::connection::{Connection, Failure, Value};
+use crate::connection::{BEGIN, Connection, Failure, Value};
 use crate::settings::Config;
 
 /// What brings the shared tables from each version to the next.
@@ -133,7 +133,7 @@ pub(crate) fn locked<R>(
     number: i32,
     call: impl FnOnce(&mut Connection) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
-    connection.run("BEGIN")?;
+    connection.run(BEGIN)?;
     let lock = [Value::Int4(class(&config.schema)), Value::Int4(number)];
     let done = connection
         .query("SELECT pg_advisory_xact_lock($1, $2)", &lock, |_| Ok(()))

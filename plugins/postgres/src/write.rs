@@ -6,7 +6,7 @@ use bytes::{BufMut as _, BytesMut};
 use larder_plugin::{Batch, Error, Fragment, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::connection::{Connection, Failure, Value, length, write_bigints};
+use crate::connection::{BEGIN, Connection, Failure, Value, length, write_bigints};
 use crate::engine::{Engine, Written};
 use crate::number::ordered;
 use crate::partition::Partition;
@@ -51,10 +51,7 @@ fn transaction(
 ) -> Result<(), Failure> {
     let names = Names::new(batches, written);
     let mut flight = connection.flight();
-    // What the administrator has set stands, unless it is that a commit may be lost.
-    flight.run(
-        "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
-    )?;
+    flight.run(BEGIN)?;
     for (statement, values) in names.statements(tenant, partition) {
         flight.query(&statement, &values)?;
     }

@@ -118,7 +118,7 @@ impl ServerError {
             }
             "25006" => "; this server is a standby: give the plugin the primary's address",
             "28P01" => {
-                "; the password is that of the variable PGPASSWORD, which the grant `env` hands over"
+                "; the password is that of the variable PGPASSWORD, which the grant `env` hands over when Larder opens the plugin: after a change of it, restart Larder"
             }
             "28000" => "; pg_hba.conf has to let this user in, from this address",
             "3D000" => "; create it: CREATE DATABASE",

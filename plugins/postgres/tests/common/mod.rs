@@ -52,6 +52,17 @@ impl Store {
         }
     }
 
+    /// The schema of the tenant's tables, once it has some.
+    pub(crate) fn tables(&self) -> String {
+        let named = self.settings.iter().find(|it| it.0 == "schema");
+        let shared = named.map_or("larder", |it| it.1.as_str());
+        let tenant = &self.tenant;
+        let id = admin(&format!(
+            "SELECT id FROM {shared}.tenants WHERE name = '{tenant}'"
+        ));
+        format!("{shared}_{id}")
+    }
+
     pub(crate) fn writer(&self) -> Postgres {
         self.try_writer().unwrap()
     }
