@@ -4,10 +4,11 @@
 //! one. It guesses how often a term occurs, and a wrong guess reads all that is stored. So it is not asked:
 //!
 //! 1. Fragments that began within the times searched and ended after them come first. Their classes by length (`reach`) bound where they are.
-//! 2. A first window of the newest fragments is walked. It fills the page of a search for what is common.
+//! 2. A first window of the newest fragments is walked, and larger ones for as long as the matches in the last one promise that the next one
+//!    fills the page: the search is for what is common.
 //! 3. The index of terms is asked for at most [`FEW`] matches. If there are no more, they are the answer.
-//! 4. Otherwise windows follow, each larger than the one before: small ones are walked, and in large ones the indexes of terms and of starts
-//!    are combined.
+//! 4. Otherwise large windows follow, in which the indexes of terms and of starts are combined. That reads all matches of a window for each
+//!    page, so where matches turn out to be close to each other, windows are walked again.
 
 mod filter;
 mod resume;
@@ -23,10 +24,16 @@ use resume::{Place, Rest};
 
 /// The most sightings of a page, whatever the host asks for.
 const MAX_PAGE: usize = 10_000;
-/// Fragments of the windows, by their step; all later ones are as the last.
-const WINDOWS: [u32; 4] = [1024, 8192, 65_536, 262_144];
-/// Windows from this step on are not walked.
-const COMBINED: u8 = 2;
+/// Fragments of the windows, by their step.
+const WINDOWS: [u32; 5] = [1024, WALKED, 65_536, 262_144, WALKED];
+/// Of the largest window that is walked.
+const WALKED: u32 = 8192;
+/// The step of walking on.
+const ON: u8 = 1;
+/// The steps of windows that are not walked.
+const COMBINED: std::ops::RangeInclusive<u8> = 2..=3;
+/// The step of walking after those.
+const AGAIN: u8 = 4;
 /// A page ends after so many fragments in windows.
 const MAX_WORK: u32 = 65_536;
 /// Matches that are read and sorted at once.
@@ -98,10 +105,6 @@ impl Page<'_> {
             }
             rest = match step {
                 Rest::Across { class, after } => self.across(class, after)?,
-                // The first window was not enough: perhaps there are few.
-                Rest::Windows { below, step: 1 } if !self.search.clauses.is_empty() => {
-                    self.few(below)?
-                }
                 Rest::Windows { below, step } => self.window(below, step)?,
                 Rest::Few { below } => self.few(below)?,
             };
@@ -193,7 +196,7 @@ impl Page<'_> {
     fn window(&mut self, below: Place, step: u8) -> Result<Option<Rest>, Failure> {
         let size = WINDOWS.get(usize::from(step)).or(WINDOWS.last());
         let size = size.copied().unwrap_or(1);
-        let has_clauses = !self.search.clauses.is_empty();
+        let is_combined = COMBINED.contains(&step) && !self.search.clauses.is_empty();
         let lower = self.end_of_window(below, size)?;
         let from = lower.unwrap_or(Place {
             last: ordered(self.search.starts.start),
@@ -210,9 +213,9 @@ impl Page<'_> {
         let left = self.limit - self.found.len();
         let schema = &self.tenant.schema;
         let order = format!("ORDER BY start_last DESC, id DESC LIMIT {left}");
-        let (how, statement) = if has_clauses && step >= COMBINED {
+        let (how, statement) = if is_combined {
             let statement = format!(
-                "SELECT start_last, id, trace FROM {schema}.fragments f WHERE {within} AND {conditions} {order}"
+                "SELECT start_last, id, trace, count(*) OVER () FROM {schema}.fragments f WHERE {within} AND {conditions} {order}"
             );
             (COMBINE, statement)
         } else {
@@ -225,22 +228,43 @@ impl Page<'_> {
             );
             (WALK, statement)
         };
-        let before = self.found.len();
-        let mut place = None;
+        let (mut place, mut matches) = (None, 0);
         self.sight(how, &statement, &filter.values, |row| {
             place = Some(place_of(row, 0)?);
+            matches = if is_combined {
+                row.int8(3)?
+            } else {
+                matches + 1
+            };
             Ok(())
         })?;
         self.work += size;
-        if self.found.len() - before >= left {
+        let left = self.limit - self.found.len();
+        let is_full = left == 0;
+        let wanted = if is_full { self.limit } else { left };
+        let is_common = is_common(matches, size, wanted);
+        if is_full {
+            let step = if is_combined && is_common {
+                AGAIN
+            } else {
+                step
+            };
             return Ok(place.map(|below| Rest::Windows { below, step }));
         }
-        // Walking on without clauses takes more windows, and not larger ones.
-        let last_step = if has_clauses { WINDOWS.len() - 1 } else { 1 };
-        let next = u8::try_from(last_step)
-            .unwrap_or(0)
-            .min(step.saturating_add(1));
-        Ok(lower.map(|below| Rest::Windows { below, step: next }))
+        Ok(lower.map(|below| self.after(below, step, is_common)))
+    }
+
+    /// What follows a window that did not fill the page.
+    fn after(&self, below: Place, step: u8, is_common: bool) -> Rest {
+        let is_on = is_common || self.search.clauses.is_empty();
+        let next = match step {
+            0 | ON if is_on => ON,
+            0 | ON => return Rest::Few { below },
+            _ if is_on => AGAIN,
+            AGAIN => *COMBINED.start(),
+            _ => *COMBINED.end(),
+        };
+        Rest::Windows { below, step: next }
     }
 
     /// The place of the last fragment of a window; none if fewer are left.
@@ -297,7 +321,8 @@ impl Page<'_> {
         })?;
         if count > FEW {
             self.found.truncate(before);
-            return Ok(Some(Rest::Windows { below, step: 2 }));
+            let step = *COMBINED.start();
+            return Ok(Some(Rest::Windows { below, step }));
         }
         let is_full = self.found.len() - before >= left;
         let place = place.filter(|_| is_full);
@@ -345,6 +370,13 @@ impl Rest {
             after: above,
         }
     }
+}
+
+/// True if so many matches in a window of this size promise as many as are wanted in the largest one that is walked.
+fn is_common(matches: i64, size: u32, wanted: usize) -> bool {
+    let matches = u64::try_from(matches).unwrap_or(0);
+    let needed = (wanted as u64).saturating_mul(size.into());
+    needed <= matches.saturating_mul(WALKED.into())
 }
 
 fn place_of(row: &Row<'_>, column: usize) -> Result<Place, Failure> {

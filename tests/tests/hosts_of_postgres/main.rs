@@ -1,13 +1,17 @@
 //! Two hosts over one database, by a plugin that keeps its data there: what one of them acknowledges, the other has at once, whatever happens
 //! to it. Each has a `kv` of its own, as they share nothing but the database. Needs a PostgreSQL: `tests/postgres.sh` runs it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use larder_tests::{Background, Client, Home, Larder, Ledger, Options, Plugin, Progress, Rng};
+use larder_tests::filter::{and, attr, gt, int, lt, regex, string};
+use larder_tests::otlp::{service, span};
+use larder_tests::{
+    Background, Client, Home, Larder, Ledger, Options, Plugin, Progress, Query, Rng,
+};
 
 /// Connections that write to a host.
 const WRITERS: usize = 3;
@@ -84,6 +88,38 @@ async fn what_one_host_has_acknowledged_the_other_has_at_once() {
     }
     for client in &clients {
         ledger.verify_all(client).await;
+    }
+}
+
+/// A host lists the values of what it has written itself, and has to look at what the other has written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patterns_and_ranges_find_what_the_other_host_has_written() {
+    let database = Database::new();
+    let (a, b) = (database.host().start(), database.host().start());
+    let clients = [a.client().await, b.client().await];
+    for number in 0..6_u8 {
+        let one = span([number + 1; 16], 1)
+            .at(5)
+            .attribute("color", format!("dark-{number}"))
+            .attribute("size", i64::from(number));
+        let client = &clients[usize::from(number % 2)];
+        client.store([service("paint").span(one)]).await;
+        // Both know what they know from now on.
+        for client in &clients {
+            for filter in [
+                regex(attr("color"), string(&format!("d.*-{number}"))),
+                and([
+                    gt(attr("size"), int(i64::from(number) - 1)),
+                    lt(attr("size"), int(i64::from(number) + 1)),
+                ]),
+            ] {
+                let text = larder_tests::filter::text(&filter);
+                let found = client
+                    .find(&Query::default().service("paint").filter(filter))
+                    .await;
+                assert_eq!(found, [[number + 1; 16]], "{text}");
+            }
+        }
     }
 }
 
