@@ -117,9 +117,7 @@ async fn patterns_and_ranges_find_what_the_other_host_has_written() {
                 ]),
             ] {
                 let text = larder_tests::filter::text(&filter);
-                let found = client
-                    .find(&Query::default().service("paint").filter(filter))
-                    .await;
+                let found = client.find(&Query::default().filter(filter)).await;
                 assert_eq!(found, [[number + 1; 16]], "{text}");
             }
         }
