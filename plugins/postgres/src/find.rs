@@ -28,6 +28,8 @@ const MAX_PAGE: usize = 10_000;
 const WINDOWS: [u32; 5] = [1024, WALKED, 65_536, 262_144, WALKED];
 /// Of the largest window that is walked.
 const WALKED: u32 = 8192;
+/// Fragments within which walking costs less than asking GIN, which reads all matches that are stored.
+const CLOSE: u64 = 2048;
 /// The step of walking on.
 const ON: u8 = 1;
 /// The steps of windows that are not walked.
@@ -372,11 +374,11 @@ impl Rest {
     }
 }
 
-/// True if so many matches in a window of this size promise as many as are wanted in the largest one that is walked.
+/// True if so many matches in a window of this size promise as many as are wanted within [`CLOSE`] fragments, or are most of what comes.
 fn is_common(matches: i64, size: u32, wanted: usize) -> bool {
     let matches = u64::try_from(matches).unwrap_or(0);
     let needed = (wanted as u64).saturating_mul(size.into());
-    needed <= matches.saturating_mul(WALKED.into())
+    needed <= matches.saturating_mul(CLOSE) || matches.saturating_mul(4) >= size.into()
 }
 
 fn place_of(row: &Row<'_>, column: usize) -> Result<Place, Failure> {
