@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::bindings::exports::larder::storage::writer;
-use crate::{Batch, DurationRange, Operation, SpanKind, Term, TimeRange, TraceId};
+use crate::{Batch, DurationRange, Operation, Part, SpanKind, Term, TimeRange, TraceId};
 
 /// The spans of one trace in a batch: the unit that is stored, indexed and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,18 @@ pub struct BatchOperation<'a> {
     pub name: &'a str,
     /// The span's kind.
     pub kind: SpanKind,
+}
+
+// === impl Fragment ===
+
+impl<'a> Fragment<'a> {
+    /// Returns this part of it.
+    pub fn part(&self, part: Part) -> &'a [u8] {
+        match part {
+            Part::Digest => self.digest,
+            Part::Otlp => self.otlp,
+        }
+    }
 }
 
 // === impl Batch ===

@@ -53,6 +53,7 @@ extern crate self as larder_plugin;
 pub mod kv;
 pub mod log;
 pub mod names;
+pub mod pages;
 pub mod resume;
 pub mod settings;
 pub mod terms;
