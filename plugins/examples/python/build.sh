@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 tools=${TOOLS:-.tools}
 if ! cmp -s requirements.txt "$tools/requirements.txt"; then
     python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
     cp requirements.txt "$tools/"
 fi
 "$tools/bin/componentize-py" --quiet --wit-path "${WIT:-../../../wit/storage.wit}" --world plugin componentize plugin --output minimal-python.wasm
