@@ -1,21 +1,34 @@
 //! The kv plugin with one mistake, which the setting `mistake` names: each breaks a rule of the contract that `larder plugin test` holds.
+//! With the setting `outside` it keeps the names of services outside of Larder.
+
+mod outside;
 
 use std::cell::RefCell;
 
 use larder_kv::Kv;
 use larder_plugin::{
     Batch, Checked, Counts, Environment, Error, Instancing, Operation, Part, Piece, Pieces, Plugin,
-    Remade, Repaired, Role, Search, Sighting, Sightings, Sizes, Timestamp, Wanted, kv,
+    Remade, Repaired, Role, Search, Sighting, Sightings, Sizes, Timestamp, TraceId, Wanted, kv,
 };
 
-/// The setting.
-const SETTING: &str = "mistake";
+use self::outside::Outside;
+
+/// The settings.
+const MISTAKE: &str = "mistake";
+const OUTSIDE: &str = "outside";
+/// More lines than a step of `check` or `repair` may have, and a longer one.
+const LINES: usize = 65_537;
+const LINE: usize = 4_097;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Mistaken {
     kv: Kv,
     mistake: String,
+    outside: Option<Outside>,
+    memory_limit: u64,
+    /// Something was stored when it was opened to write.
+    began_with_data: bool,
     writes: u64,
     pages: u64,
 }
@@ -29,6 +42,21 @@ thread_local! {
 fn next(resume: &[u8]) -> Vec<u8> {
     let number = resume.try_into().map_or(0, u64::from_le_bytes);
     (number + 1).to_le_bytes().to_vec()
+}
+
+/// A page of `read` with a piece of its own, and another one after it.
+fn endless(ids: &[TraceId], resume: Option<&[u8]>) -> Pieces {
+    let number = next(resume.unwrap_or_default());
+    let piece = ids.first().map(|trace_id| Piece {
+        trace_id: *trace_id,
+        fragment: number.as_slice().try_into().map_or(0, u64::from_le_bytes),
+        bytes: vec![1],
+        dropped_spans: 0,
+    });
+    Pieces {
+        resume: piece.is_some().then_some(number),
+        pieces: piece.into_iter().collect(),
+    }
 }
 
 fn on_purpose<T>() -> Result<T, Error> {
@@ -56,25 +84,27 @@ impl Plugin for Mistaken {
 
     fn open(mut environment: Environment) -> Result<Self, Error> {
         let settings = &mut environment.settings;
-        let given = settings.iter().find(|it| it.name == SETTING);
-        let mistake = given.map_or_else(String::new, |it| it.value.clone());
-        settings.retain(|it| it.name != SETTING);
+        let given = |name| settings.iter().find(|it| it.name == name);
+        let mistake = given(MISTAKE).map_or_else(String::new, |it| it.value.clone());
+        let outside = given(OUTSIDE).map(|it| Outside::new(&it.value, &environment.tenant));
+        settings.retain(|it| it.name != MISTAKE && it.name != OUTSIDE);
+        let began_with_data =
+            matches!(environment.role, Role::Writer(_)) && !kv::partitions()?.is_empty();
         match &*mistake {
             "open takes any setting" => settings.clear(),
             "open fails" => return on_purpose(),
-            "open fails on what is there"
-                if matches!(environment.role, Role::Writer(_)) && !kv::partitions()?.is_empty() =>
-            {
-                return on_purpose();
-            }
+            "open fails on what is there" if began_with_data => return on_purpose(),
             "open fails to repair" if matches!(environment.role, Role::Repairer) => {
                 return on_purpose();
             }
             _ => {}
         }
         Ok(Self {
+            memory_limit: environment.memory_limit,
             kv: Kv::open(environment)?,
             mistake,
+            outside,
+            began_with_data,
             writes: 0,
             pages: 0,
         })
@@ -84,6 +114,13 @@ impl Plugin for Mistaken {
         self.writes += 1;
         match &*self.mistake {
             "write fails" => return on_purpose(),
+            "write fails on what is there" if self.began_with_data => return on_purpose(),
+            // Only where the kit fills a small memory.
+            "write refuses what does not fit by another error"
+                if self.memory_limit <= 64 << 20 && self.writes > 8 =>
+            {
+                return on_purpose();
+            }
             "write traps" => unreachable!("as the test wants it"),
             "write never ends" => loop {
                 std::hint::black_box(());
@@ -104,7 +141,13 @@ impl Plugin for Mistaken {
             }
             _ => {}
         }
-        self.kv.write(now, batches)
+        let services: Vec<String> = match &self.outside {
+            Some(_) => batches.iter().flat_map(|it| it.services.clone()).collect(),
+            None => Vec::new(),
+        };
+        self.kv.write(now, batches)?;
+        let mut outside = self.outside.iter_mut();
+        outside.try_for_each(|it| services.iter().try_for_each(|service| it.keep(service)))
     }
 
     fn refresh(&mut self) -> Result<(), Error> {
@@ -180,6 +223,9 @@ impl Plugin for Mistaken {
             ("read gives more than asked for", _) => (part, u32::MAX),
             _ => (part, max_bytes),
         };
+        if let ("read never ends", Wanted::Traces(ids)) = (&*self.mistake, wanted) {
+            return Ok(endless(ids, resume));
+        }
         let page = self.kv.read(wanted, part, resume, max_bytes);
         let empty = Pieces {
             pieces: Vec::new(),
@@ -221,7 +267,10 @@ impl Plugin for Mistaken {
     }
 
     fn services(&mut self) -> Result<Vec<String>, Error> {
-        let mut services = self.kv.services()?;
+        let mut services = match &mut self.outside {
+            Some(outside) => outside.list()?,
+            None => self.kv.services()?,
+        };
         match &*self.mistake {
             "services fails" => return on_purpose(),
             "services gives one twice" => services.extend(services.last().cloned()),
@@ -269,6 +318,14 @@ impl Plugin for Mistaken {
         }
     }
 
+    fn purge(&mut self) -> Result<(), Error> {
+        match (&*self.mistake, &mut self.outside) {
+            ("purge fails", _) => on_purpose(),
+            ("purge deletes nothing", _) | (_, None) => Ok(()),
+            (_, Some(outside)) => outside.forget(),
+        }
+    }
+
     fn repair(&mut self, now: Timestamp, remade: &[Remade]) -> Result<Repaired, Error> {
         match &*self.mistake {
             "repair fails" => return Err(Error::DataLoss("as the test wants it".to_owned())),
@@ -279,6 +336,9 @@ impl Plugin for Mistaken {
         match &*self.mistake {
             "repair never ends" => (step.values, step.more) = (1, true),
             "repair tells of damage" => step.lost.push("as the test wants it".to_owned()),
+            "repair tells of too much" => step.lost = vec!["lost".to_owned(); LINES],
+            "repair tells of it at length" => step.lost.push("l".repeat(LINE)),
+            "repair goes on without a value" => (step.values, step.more) = (0, true),
             "repair says nothing of what is lost" => step.lost.clear(),
             _ => {}
         }
@@ -294,9 +354,25 @@ impl Plugin for Mistaken {
     }
 
     fn check(&mut self, resume: Option<&[u8]>) -> Result<Checked, Error> {
+        if self.is("check fails") {
+            return on_purpose();
+        }
+        if self.is("check never ends") {
+            return Ok(Checked {
+                values: 1,
+                resume: Some(next(resume.unwrap_or_default())),
+                ..Checked::default()
+            });
+        }
         let mut step = self.kv.check(resume)?;
-        if self.is("check tells of damage") {
-            step.damaged.push("as the test wants it".to_owned());
+        match &*self.mistake {
+            "check tells of damage" => step.damaged.push("as the test wants it".to_owned()),
+            "check tells of too much" => step.damaged = vec!["damaged".to_owned(); LINES],
+            "check tells of it at length" => step.damaged.push("d".repeat(LINE)),
+            "check goes on without a value" => {
+                (step.values, step.resume) = (0, Some(next(resume.unwrap_or_default())));
+            }
+            _ => {}
         }
         Ok(step)
     }

@@ -13,6 +13,7 @@ mod bounds;
 mod http;
 mod outside;
 mod peer;
+mod purges;
 mod tcp;
 
 use larder_tests::http as admin;

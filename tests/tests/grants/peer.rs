@@ -1,5 +1,6 @@
 //! Servers for guests to reach. Each runs until the test's process ends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -58,6 +59,36 @@ impl Peer {
                     break;
                 }
                 line.clear();
+            }
+        })
+    }
+
+    /// Keeps names by tenant, as `tests/guests/src/mistaken/outside.rs` asks it.
+    pub(crate) fn keeping() -> Self {
+        let kept = Arc::<Mutex<BTreeMap<String, BTreeSet<String>>>>::default();
+        Self::start(move |mut stream, _| {
+            let reader = BufReader::new(stream.try_clone().unwrap());
+            for line in reader.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                let answer = match *line.splitn(3, ' ').collect::<Vec<_>>() {
+                    ["keep", tenant, name] => {
+                        let names = kept.entry(tenant.to_owned()).or_default();
+                        names.insert(name.to_owned());
+                        String::new()
+                    }
+                    ["list", tenant] => {
+                        let names = kept.get(tenant).into_iter().flatten();
+                        names.map(|it| format!("{it}\t")).collect()
+                    }
+                    ["forget", tenant] => {
+                        kept.remove(tenant);
+                        String::new()
+                    }
+                    _ => panic!("{line}"),
+                };
+                if stream.write_all(format!("{answer}\n").as_bytes()).is_err() {
+                    break;
+                }
             }
         })
     }

@@ -31,7 +31,10 @@ fn a_new_plugin_is_the_example_under_its_name() {
                 "pkg/go.mod",
             ],
         ),
-        ("js", &["plugin.js", "package.json", "build.sh"]),
+        (
+            "js",
+            &["plugin.js", "package.json", "package-lock.json", "build.sh"],
+        ),
         ("python", &["plugin.py", "requirements.txt", "build.sh"]),
         (
             "rust",
@@ -51,12 +54,51 @@ fn a_new_plugin_is_the_example_under_its_name() {
             let expected = expected.replace("../../../wit/storage.wit", "storage.wit");
             assert_eq!(text, expected, "{file}");
         }
+        let jaeger = fs::read_to_string(folder.join("jaeger.yaml")).unwrap();
+        assert_eq!(jaeger, example("jaeger.yaml"));
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        for line in [
+            "./build.sh  ",
+            &format!("larder plugin test {mine}.wasm  "),
+            &format!("larder --plugin ./{mine}.wasm  "),
+            "jaeger --config jaeger.yaml",
+        ] {
+            assert!(readme.contains(line), "{readme}");
+        }
+        assert!(!readme.contains("minimal"), "{readme}");
         let printed = Options::bare()
             .without_port_flags()
             .arguments(["plugin", "wit"])
             .run();
         let contract = fs::read_to_string(folder.join("storage.wit")).unwrap();
         assert_eq!(contract.trim_end(), printed.stdout.trim_end());
+    }
+}
+
+/// It is the one that the README shows, with the same span to send.
+#[test]
+fn a_new_plugin_is_put_behind_jaeger_as_the_readme_says() {
+    let readme = example("../../README.md");
+    let (_, shown) = readme.split_once("```yaml\n").unwrap();
+    assert!(shown.starts_with(&example("jaeger.yaml")));
+    let (_, sent) = readme.split_once("```sh\njaeger").unwrap();
+    let (sent, _) = sent.split_once("```").unwrap();
+    let home = Home::new();
+    new(&home, &["mine", "--language", "js"]);
+    let new = fs::read_to_string(home.path().join("mine/README.md")).unwrap();
+    assert!(new.contains(sent), "{sent}");
+}
+
+/// What npm installs is pinned whole, from whatever registry it is set to.
+#[test]
+fn the_lock_of_npm_names_hashes_and_no_registry() {
+    let lock: serde_json::Value = serde_json::from_str(&example("js/package-lock.json")).unwrap();
+    let package: serde_json::Value = serde_json::from_str(&example("js/package.json")).unwrap();
+    let packages = lock["packages"].as_object().unwrap();
+    assert_eq!(packages[""]["dependencies"], package["dependencies"]);
+    for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+        assert!(package["integrity"].is_string(), "{name}");
+        assert!(package["resolved"].is_null(), "{name}");
     }
 }
 
