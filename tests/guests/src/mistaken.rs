@@ -19,6 +19,8 @@ const OUTSIDE: &str = "outside";
 /// More lines than a step of `check` or `repair` may have, and a longer one.
 const LINES: usize = 65_537;
 const LINE: usize = 4_097;
+/// The most memory that the kit fills. The kv plugin wants to be told of more.
+const FILLED: u64 = 64 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -83,15 +85,20 @@ impl Plugin for Mistaken {
     const INSTANCING: Instancing = Instancing::Replicated;
 
     fn open(mut environment: Environment) -> Result<Self, Error> {
-        let settings = &mut environment.settings;
-        let given = |name| settings.iter().find(|it| it.name == name);
+        let given = |name| environment.settings.iter().find(|it| it.name == name);
         let mistake = given(MISTAKE).map_or_else(String::new, |it| it.value.clone());
         let outside = given(OUTSIDE).map(|it| Outside::new(&it.value, &environment.tenant));
-        settings.retain(|it| it.name != MISTAKE && it.name != OUTSIDE);
+        environment
+            .settings
+            .retain(|it| it.name != MISTAKE && it.name != OUTSIDE);
         let began_with_data =
             matches!(environment.role, Role::Writer(_)) && !kv::partitions()?.is_empty();
+        let memory_limit = environment.memory_limit;
         match &*mistake {
-            "open takes any setting" => settings.clear(),
+            "write refuses what does not fit by another error" if memory_limit == FILLED => {
+                environment.memory_limit = 1 << 30;
+            }
+            "open takes any setting" => environment.settings.clear(),
             "open fails" => return on_purpose(),
             "open fails on what is there" if began_with_data => return on_purpose(),
             "open fails to repair" if matches!(environment.role, Role::Repairer) => {
@@ -100,7 +107,7 @@ impl Plugin for Mistaken {
             _ => {}
         }
         Ok(Self {
-            memory_limit: environment.memory_limit,
+            memory_limit,
             kv: Kv::open(environment)?,
             mistake,
             outside,
@@ -115,9 +122,8 @@ impl Plugin for Mistaken {
         match &*self.mistake {
             "write fails" => return on_purpose(),
             "write fails on what is there" if self.began_with_data => return on_purpose(),
-            // Only where the kit fills a small memory.
             "write refuses what does not fit by another error"
-                if self.memory_limit <= 64 << 20 && self.writes > 8 =>
+                if self.memory_limit == FILLED && self.writes > 8 =>
             {
                 return on_purpose();
             }
