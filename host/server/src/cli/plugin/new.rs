@@ -89,7 +89,7 @@ const GO: Template = Template {
 
 const JS: Template = Template {
     name: "minimal-js",
-    files: example!("js": "plugin.js", "package.json", "build.sh"),
+    files: example!("js": "plugin.js", "package.json", "package-lock.json", "build.sh"),
     made: "",
     tools: &[
         (
@@ -132,6 +132,11 @@ const WASM_TOOLS: (&[&str], &str) = (
     "Its version 1.262.0: https://github.com/bytecodealliance/wasm-tools/releases, or `cargo`",
 );
 
+/// How Jaeger reaches the plugin, in every language.
+const JAEGER: &str = include_str!("../../../../../plugins/examples/jaeger.yaml");
+/// The README of what is made, where `minimal` is the plugin's name.
+const README: &str = include_str!("new/README.md");
+
 /// Makes a folder with a plugin that works, the contract, and the commands that build it. Nothing that is there is touched.
 pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
     let NewCommand { name, language, to } = command;
@@ -153,7 +158,8 @@ pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
         write(&folder.join(file), &text)?;
     }
     write(&folder.join("storage.wit"), ContractVersion::V0_2.text())?;
-    write(&folder.join("README.md"), &readme(name))?;
+    write(&folder.join("jaeger.yaml"), JAEGER)?;
+    write(&folder.join("README.md"), &README.replace("minimal", name))?;
     let ignored = format!(".tools/\n{}*.wasm\n", template.made);
     write(&folder.join(".gitignore"), &ignored)?;
     let mut to = stdout().lock();
@@ -162,35 +168,18 @@ pub(in super::super) fn new(command: &NewCommand) -> anyhow::Result<()> {
         "{} is a plugin that keeps everything in memory. In that folder:",
         folder.display()
     );
-    told.and_then(|()| writeln!(to, "{}", commands(name)))
-        .context("cannot print")?;
+    told.and_then(|()| {
+        writeln!(
+            to,
+            "  ./build.sh
+  larder plugin test {name}.wasm
+  larder --plugin ./{name}.wasm
+Its README.md goes on from there to a trace in Jaeger."
+        )
+    })
+    .context("cannot print")?;
     drop(to);
     missing(template.tools)
-}
-
-fn commands(name: &str) -> String {
-    format!(
-        "  ./build.sh
-  larder plugin test {name}.wasm
-  larder --plugin ./{name}.wasm"
-    )
-}
-
-fn readme(name: &str) -> String {
-    let commands = commands(name);
-    format!(
-        "# {name}
-
-A storage plugin for Larder.
-
-```sh
-{commands}
-```
-
-The first line builds {name}.wasm; what it needs for that, and is not there, comes into `.tools`. The second one tests it
-against the contract, `storage.wit`. The third one serves Jaeger with it.
-"
-    )
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
