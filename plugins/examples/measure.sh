@@ -61,8 +61,9 @@ row() {
         # Three digits that count.
         def short: if . >= 100 then round elif . >= 10 then (. * 10 | round) / 10 elif . >= 1 then (. * 100 | round) / 100
             else (. * 1000 | round) / 1000 end;
-        def figure($name): .figures[] | select(.name == $name) | .[$whose] | short;
-        def search($name): .searches[] | select(.name == $name) | .cpu_ms[$whose] | short;
+        def named($name): map(select(.name == $name)) | first;
+        def figure($name): .figures | named($name) | .[$whose] | short;
+        def search($name): .searches | named($name) | .cpu_ms[$whose] | short;
         [$title, $lines, $build, $size, figure("first load"), figure("cached load"), figure("memory, empty"),
             figure("memory, grown by"), figure("writes"), search("newest 20 of a service"), search("an attribute that none has"),
             search("1,000 traces by their ids")] | "| " + (map(tostring) | join(" | ")) + " |"'

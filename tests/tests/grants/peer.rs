@@ -78,7 +78,7 @@ impl Peer {
                     }
                     ["list", tenant] => {
                         let names = kept.get(tenant).into_iter().flatten();
-                        names.map(|it| format!("{it}\t")).collect()
+                        names.flat_map(|it| [it.as_str(), "\t"]).collect()
                     }
                     ["forget", tenant] => {
                         kept.remove(tenant);
