@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use larder_tests::filter::{and, attr, gt, int, lt, regex, string};
 use larder_tests::otlp::{service, span};
 use larder_tests::{
-    Background, Client, Home, Larder, Ledger, Options, Plugin, Progress, Query, Rng,
+    Background, Client, Home, Larder, Ledger, Options, Plugin, Progress, Query, Rng, timestamp,
 };
 
 /// Connections that write to a host.
@@ -38,11 +38,7 @@ impl Database {
 
     /// A host with the plugin that `LARDER_TESTS_FILE` names, which stands in for [`Plugin::Minimal`].
     fn host(&self) -> Options {
-        Options::new(Plugin::Minimal)
-            .setting("schema", &self.schema)
-            // As the plugin's README has it for hosts with a `kv` each.
-            .environment("LARDER_INGEST_DICTIONARY", "false")
-            .environment("LARDER_DEPENDENCIES_KEPT", "false")
+        Options::new(Plugin::Minimal).setting("schema", &self.schema)
     }
 }
 
@@ -95,7 +91,7 @@ async fn what_one_host_has_acknowledged_the_other_has_at_once() {
     }
 }
 
-/// A host that listed values, in its own `kv`, would know only those that it has written itself.
+/// A host that went by the values that it has listed, in its own `kv`, would know only those that it has written itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patterns_and_ranges_find_what_the_other_host_has_written() {
     let database = Database::new();
@@ -120,6 +116,30 @@ async fn patterns_and_ranges_find_what_the_other_host_has_written() {
                 let found = client.find(&Query::default().filter(filter)).await;
                 assert_eq!(found, [[number + 1; 16]], "{text}");
             }
+        }
+    }
+}
+
+/// As with the values: a host that kept calls would keep those that it has seen itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dependencies_count_the_calls_that_the_other_host_has_written() {
+    let database = Database::new();
+    let (a, b) = (database.host().start(), database.host().start());
+    let clients = [a.client().await, b.client().await];
+    let mut calls = 0;
+    for number in 0..4_u8 {
+        let trace = [number + 1; 16];
+        let caller = service("shop").span(span(trace, 1).at(5));
+        let called = service("stock").span(span(trace, 2).parent(1).at(6));
+        clients[usize::from(number % 2)]
+            .store([caller, called])
+            .await;
+        calls += 1;
+        for client in &clients {
+            let (start, end) = (timestamp(0), timestamp(10));
+            let all = client.dependencies(Some(start), Some(end)).await.unwrap();
+            let counts: Vec<_> = all.iter().map(|it| it.call_count).collect();
+            assert_eq!(counts, [calls]);
         }
     }
 }

@@ -198,6 +198,13 @@ impl Component {
         &self.host
     }
 
+    /// What is told of the tenants' data. Nothing is for a plugin that may keep data elsewhere, unless kv is shared: what is derived of this
+    /// host's writes would be taken for all of it, while other hosts may write there too.
+    pub(crate) fn observers(&self) -> Option<&Arc<dyn Observers>> {
+        let knows_all = self.host.kv.is_shared() || !self.config.grants.reaches_out();
+        self.host.observers.as_ref().filter(|_| knows_all)
+    }
+
     /// Its source, settings and limits.
     pub fn config(&self) -> &PluginConfig {
         &self.config

@@ -152,7 +152,7 @@ impl Plugin {
 
     /// Has the tenant observed, where the host has observers.
     pub(crate) async fn observe(self: &Arc<Self>) -> Result<(), kv::Error> {
-        let Some(observers) = self.starter.component().host().observers.clone() else {
+        let Some(observers) = self.starter.component().observers().cloned() else {
             return Ok(());
         };
         let keep = self.starter.keep().await?;

@@ -70,7 +70,7 @@ impl Starter {
 
     /// False while the tenant is to be observed, and is not yet.
     pub(crate) fn is_followed(&self) -> bool {
-        self.component().host().observers.is_none() || self.observed.has_begun()
+        self.component().observers().is_none() || self.observed.has_begun()
     }
 
     /// Access for an instance that writes under this claim. Where others write too, the observer is told before its upkeep changes anything.
@@ -81,7 +81,7 @@ impl Starter {
         dead: Option<String>,
     ) -> KvAccess {
         let mut kv = KvAccess::new(namespace, Some(claim.clone()));
-        if self.is_shared() && self.component().host().observers.is_some() {
+        if self.is_shared() && self.component().observers().is_some() {
             let observed = Arc::clone(&self.observed);
             kv.tell_before_upkeep(Arc::new(UpkeepOf { observed, dead }));
         }
@@ -98,7 +98,7 @@ impl Starter {
         dead: &str,
     ) -> Result<Option<NamespaceKeep>, kv::Error> {
         let component = self.component();
-        if component.host().observers.is_none() {
+        if component.observers().is_none() {
             return Ok(None);
         }
         let of = (Arc::clone(component.name()), dead);
@@ -287,7 +287,7 @@ fn keep_in(
     driver: &dyn Driver,
     component: &Component,
 ) -> Option<Arc<NamespaceKeep>> {
-    let is_observed = component.host().observers.is_some();
+    let is_observed = component.observers().is_some();
     let is_kept = is_observed && component.instancing() == Instancing::Replicated;
     is_kept.then(|| {
         let (namespace, name) = (Arc::clone(namespace), Arc::clone(component.name()));
