@@ -35,7 +35,10 @@ fn build() -> Result<(), String> {
     let tests = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("run by cargo only")?);
     let workspace = tests.parent().ok_or("tests/ is not in the workspace")?;
     for input in [
-        "plugins",
+        "plugins/kv",
+        "plugins/memory",
+        "plugins/minimal",
+        "plugins/sdk",
         "wit",
         "Cargo.toml",
         "Cargo.lock",

@@ -38,7 +38,10 @@ fn build() -> Result<(), String> {
         .nth(2)
         .ok_or("host/runtime/ is not in the workspace")?;
     for input in [
-        "plugins",
+        "plugins/kv",
+        "plugins/memory",
+        "plugins/minimal",
+        "plugins/sdk",
         "wit",
         "Cargo.toml",
         "Cargo.lock",
