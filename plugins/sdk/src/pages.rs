@@ -1,5 +1,5 @@
 //! Pages of sightings and of pieces, for a plugin that gives its fragments handles. Writes between two pages move nothing, as a page begins
-//! after the last position of the one before: see [`resume`](crate::resume).
+//! after the last position of the one before: see [`resume`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
